@@ -1,0 +1,163 @@
+"""Plays one episode: asks the policy, plays its chunks, measures its calls, and writes down what happened."""
+
+import hashlib
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from envs.spec import Env, Episode, InputError, SimulatorError
+from model.actions import ActionError, check_action
+from policies.base import ActionChunk, Policy
+from results.records import EpisodeRecord, Latency
+
+FrameSink = Callable[[np.ndarray], None]
+T = TypeVar("T")
+
+ACTION_DECIMALS = 6
+
+
+class PolicyError(Exception):
+    """The policy raised: the episode's outcome is an error. The message says what and where."""
+
+
+def episode_policy_seed(episode: Episode, base: int) -> int:
+    """The policy's seed in an episode: a function of the two alone, so neither worker nor order matters."""
+    digest = hashlib.sha256(f"{episode.id}/{base}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def play_episode(
+    env: Env,
+    policy: Policy,
+    episode: Episode,
+    execution_horizon: int,
+    policy_seed: int = 0,
+    frame_sink: FrameSink | None = None,
+) -> EpisodeRecord:
+    """Plays an episode to its end.
+
+    Args:
+        env: Environment of the episode's task.
+        policy: Any policy that fits it.
+        episode: What to play.
+        execution_horizon: Actions of each chunk that are played before the policy is asked again; shorter chunks are
+            played whole.
+        policy_seed: Base of the policy's seed, see `episode_policy_seed`.
+        frame_sink: Receives each frame (uint8 [height, width, 3]) of a video of the episode.
+
+    Returns:
+        The record. An invalid action is a failure, an exception of the policy an error.
+
+    Raises:
+        InputError: The episode or the policy does not fit the task.
+        SimulatorError: The simulator broke. Other exceptions of `env` mean the same.
+    """
+    return _Trial(env, policy, episode, policy_seed, frame_sink).play(execution_horizon)
+
+
+class _Trial:
+    """State of one episode while it is played."""
+
+    def __init__(
+        self, env: Env, policy: Policy, episode: Episode, policy_seed: int, frame_sink: FrameSink | None
+    ) -> None:
+        self.env, self.policy, self.episode, self.frame_sink = env, policy, episode, frame_sink
+        self.policy_seed = episode_policy_seed(episode, policy_seed)
+        self.embodiment = env.spec.embodiment
+        self.failure: str | None = None
+        self.error: str | None = None
+        self.successes: list[bool] = []
+        self.planner_failures = 0
+        self.calls_s: list[float] = []
+        self.spans_s: list[Mapping[str, float]] = []
+        self.sim_seconds: Counter[str] = Counter()
+        self.actions: list[tuple[float, ...]] = []
+
+    def play(self, execution_horizon: int) -> EpisodeRecord:
+        start = time.perf_counter()
+        if hasattr(self.env, "record_frames"):
+            self.env.record_frames = self.frame_sink is not None
+        try:
+            self._run(execution_horizon)
+        except ActionError as error:
+            self.failure = f"invalid action: {error}"
+        except PolicyError as error:
+            self.error = str(error)
+        once, at_end = any(self.successes), bool(self.successes and self.successes[-1])
+        success = once if self.env.spec.success_rule == "success_once" else at_end
+        outcome = "error" if self.error is not None else "success" if success else "failure"
+        return EpisodeRecord(
+            id=self.episode.id,
+            task=self.episode.task,
+            variation=self.episode.variation,
+            seed=self.episode.seed,
+            policy_seed=self.policy_seed,
+            outcome=outcome,
+            success_once=once,
+            success_at_end=at_end,
+            steps=len(self.actions),
+            failure=(self.failure or "ended without success") if outcome == "failure" else None,
+            planner_failures=self.planner_failures,
+            error=self.error,
+            wall_s=round(time.perf_counter() - start, 3),
+            latency=Latency.of_calls(self.calls_s, self.spans_s),
+            sim_seconds={part: round(seconds, 4) for part, seconds in self.sim_seconds.items()},
+            actions=tuple(self.actions),
+        )
+
+    def _run(self, execution_horizon: int) -> None:
+        # The environment first: the expert may look at the scene when it is attached or reset.
+        observation = self.env.reset(self.episode)
+        self._ask(lambda: self.policy.attach(self.env))
+        self._ask(lambda: self.policy.reset(self.env.spec, self.policy_seed))
+        self._film()
+        while True:
+            chunk = self._act(observation)
+            for action in np.asarray(chunk.actions)[:execution_horizon]:
+                check_action(action, self.embodiment)
+                # What is played is what is written down, to the last bit: a replay from the record is exact.
+                native = tuple(round(float(number), ACTION_DECIMALS) for number in self.embodiment.decode(action))
+                observation, done, info = self.env.step(self.embodiment.encode(np.array(native)))
+                self.actions.append(native)
+                self.successes.append(info.success)
+                self.planner_failures += info.planner_failure
+                self.sim_seconds.update(info.seconds)
+                self._film()
+                if info.failure is not None:
+                    self.failure = info.failure
+                if done or info.failure is not None:
+                    return
+                if len(self.actions) >= self.env.spec.max_steps:
+                    self.failure = "out of steps"
+                    return
+
+    def _act(self, observation: dict) -> ActionChunk:
+        start = time.perf_counter()
+        chunk = self._ask(lambda: self.policy.act(observation))
+        self.calls_s.append(time.perf_counter() - start)
+        if not isinstance(chunk, ActionChunk):
+            raise PolicyError(f"act returned {type(chunk).__name__}, not an ActionChunk")
+        self.spans_s.append(dict(chunk.spans))
+        return chunk
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (ActionError, InputError, SimulatorError):
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+            raise PolicyError(f"{type(error).__name__} in the policy: {error} ({place})") from error
+
+    def _film(self) -> None:
+        if self.frame_sink is None:
+            return
+        # Adapters that simulate motion between two actions offer its frames; the others one picture an action.
+        frames = self.env.take_frames() if hasattr(self.env, "take_frames") else []
+        for frame in frames or [self.env.render()]:
+            self.frame_sink(frame)

@@ -1,0 +1,291 @@
+"""The embedded RLBench back end: keyframe control on MuJoCo."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from scipy.spatial.transform import Rotation
+
+from envs.rlbench import lab, panda
+from envs.rlbench.controller import CHECK_INTERVAL, Controller
+from envs.rlbench.planner import Planner, PlanningError
+from envs.rlbench.pose import Pose
+from envs.rlbench.render import Cameras
+from envs.rlbench.task import Keyframe, PlacementError, Task
+from envs.rlbench.world import PICTURE_QUALITY, TIMESTEP, Quality, World
+from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
+from envs.suite import Suite
+from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
+
+# Raise whenever a change could move a number.
+ADAPTER_VERSION = 1
+PROPRIOCEPTION = (
+    "gripper_open",
+    "finger_left",
+    "finger_right",
+    *(f"eef_{axis}" for axis in ("x", "y", "z", "qx", "qy", "qz", "qw")),
+    *(f"joint_{i}" for i in range(7)),
+    "time",
+)
+_RESET_ATTEMPTS = 40
+_SETTLE_STEPS = 150  # physics steps after placing (RLBench: ten of 0.05 s)
+_TICKS_A_CHECK = 3
+_FRAME_TICKS = 3  # ticks between two video frames: about 17 a second of simulated time
+
+
+def task_spec(suite: Suite, task: type[Task]) -> TaskSpec:
+    """The facts of a task, without opening a simulator."""
+    return TaskSpec(
+        suite=suite.name,
+        task=task.name,
+        cameras=tuple(lab.camera(name, suite.image_size) for name in suite.cameras),
+        proprioception=PROPRIOCEPTION,
+        convention=KEYFRAME_EEF,
+        control_hz=None,
+        max_steps=suite.max_steps,
+        success_rule=suite.success_rule,
+        variations=task.variations,
+        simulator="mujoco",
+        simulator_version=mujoco.__version__,
+        adapter_version=ADAPTER_VERSION,
+        action_low=(*map(float, lab.TARGET_LOW), -1.0, -1.0, -1.0, -1.0, 0.0),
+        action_high=(*map(float, lab.TARGET_HIGH), 1.0, 1.0, 1.0, 1.0, 1.0),
+    )
+
+
+class MujocoEnv(Env):
+    """A task of the embedded RLBench.
+
+    One action is a tip pose (world, m, quaternion xyzw) and a gripper state: the arm is driven there along a planned
+    path, then the gripper opens (> 0.5) or closes. The episode ends at the first moment of success, or with the first
+    action that cannot be planned.
+    """
+
+    def __init__(self, suite: Suite, task: type[Task]) -> None:
+        """Compiles the task's world; rendering starts with the first observation."""
+        self.spec = task_spec(suite, task)
+        self.record_frames = False
+        self.intermediate_observations = 0
+        grasp = suite.options["grasp"]
+        if grasp not in ("attach", "physical"):
+            raise InputError(f"suite option grasp must be 'attach' or 'physical', not {grasp!r}.")
+        self._attach = grasp == "attach"
+        self._task_class = task
+        self._world = _world(task, Quality(samples=suite.options["multisampling"]))
+        self._planner = Planner(self._world)
+        self._start = self._start_posture()
+        self._cameras: Cameras | None = None
+        # Pictures for people come from a second, prettier model of the same scene, made when first asked for.
+        self._studio: World | None = None
+        self._studio_cameras: dict[tuple[int, int], Cameras] = {}
+        self._frames: list[np.ndarray] = []
+        self._intermediate: list[Observation] = []
+        self._episode: Episode | None = None
+        self._seconds: dict[str, float] = {}
+
+    # -- the episode ---------------------------------------------------------------------------------------------
+
+    def reset(self, episode: Episode) -> Observation:
+        """See `Env.reset`. Placements whose expert keyframes are out of reach are drawn again, as RLBench does."""
+        if not 0 <= episode.variation < self.spec.variations:
+            raise InputError(f"{self.spec.task} has variations 0..{self.spec.variations - 1}, not {episode.variation}.")
+        key = hashlib.sha256(f"{self.spec.task}/{episode.variation}/{episode.seed}".encode()).digest()
+        rng = np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
+        self._episode = episode
+        for _ in range(_RESET_ATTEMPTS):
+            if self._try_reset(episode, rng):
+                break
+        else:
+            raise SimulatorError(f"no solvable placement in {_RESET_ATTEMPTS} attempts for {episode.id}")
+        sentences = self._task.instructions(episode.variation)
+        self._instruction = sentences[int(rng.integers(len(sentences)))]
+        self._steps, self._expert_steps = 0, 0
+        self._succeeded = False
+        self._seconds = {}
+        self._frames, self._intermediate = [], []
+        return self._observe()
+
+    def _try_reset(self, episode: Episode, rng: np.random.Generator) -> bool:
+        world = self._world
+        world.restore()
+        world.data.qpos[world.arm_qpos] = self._start
+        world.data.qpos[world.finger_qpos] = panda.FINGER_OPEN
+        world.command(self._start)
+        world.command_fingers(panda.FINGER_OPEN)
+        self._task = self._task_class()
+        self._controller = Controller(world, self._attach)
+        try:
+            self._task.place_root(world, rng)
+            self._task.place(world, episode.variation, rng)
+        except PlacementError:
+            return False
+        world.forward()
+        world.step(_SETTLE_STEPS)
+        world.forward()
+        self._task.start(world)
+        self._keyframes = self._task.expert(world)
+        return self._solvable(self._keyframes) and not self._task.success(world)
+
+    def _solvable(self, keyframes: list[Keyframe]) -> bool:
+        """Whether the arm can reach the keyframes one after the other, collisions ignored."""
+        posture = self._start
+        for keyframe in keyframes:
+            line = self._planner.line(posture, keyframe.pose)
+            if line is not None:
+                posture = line[-1]
+                continue
+            solutions = [] if keyframe.linear else self._planner.kinematics.solutions(keyframe.pose, posture)
+            if not solutions:
+                return False
+            posture = solutions[0]
+        return True
+
+    def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
+        """See `Env.step`."""
+        if self._episode is None:
+            raise RuntimeError("reset the environment before the first step")
+        self._seconds = {"planning": 0.0, "physics": 0.0, "rendering": 0.0}
+        self._frames, self._intermediate = [], []
+        try:
+            check_action(action, self.spec.embodiment)
+        except ActionError as error:
+            return self._failed(str(error), planner=False)
+        action = np.asarray(action, dtype=float)
+        quaternion = action[QUATERNION] / np.linalg.norm(action[QUATERNION])
+        target = Pose(action[POSITION], Rotation.from_quat(quaternion))
+        begin = time.perf_counter()
+        try:
+            path = self._planner.plan(target, seed=self._episode.seed * 1000 + self._steps + 1)
+        except PlanningError as error:
+            return self._failed(str(error), planner=True)
+        finally:
+            self._seconds["planning"] += time.perf_counter() - begin
+        done = self._run(self._controller.follow(path, self._planner.kinematics.tip), self._intermediate_marks())
+        if not done:
+            done = self._run(self._controller.grip(bool(action[GRIPPER] > 0.5)), [])
+        if not np.isfinite(self._world.data.qpos).all():
+            raise SimulatorError("the physics diverged")
+        self._steps += 1
+        return StepResult(self._observe(), done, StepInfo(success=done, seconds=self._seconds))
+
+    def _run(self, motion: Iterator[float], marks: list[float]) -> bool:
+        """Plays a motion; true as soon as the task succeeds."""
+        clock = time.perf_counter()
+        for tick, share in enumerate(motion):
+            if self.record_frames and tick % _FRAME_TICKS == 0:
+                self._seconds["physics"] += time.perf_counter() - clock
+                self._frames.append(self.render())
+                clock = time.perf_counter()
+            while marks and share >= marks[0]:
+                marks.pop(0)
+                self._intermediate.append(self._observe())
+            if tick % _TICKS_A_CHECK == 0 and self._check():
+                self._seconds["physics"] += time.perf_counter() - clock
+                return True
+        succeeded = self._check()
+        self._seconds["physics"] += time.perf_counter() - clock
+        return succeeded
+
+    def _check(self) -> bool:
+        self._task.update(self._world)
+        return self._task.success(self._world)
+
+    def _intermediate_marks(self) -> list[float]:
+        count = self.intermediate_observations
+        return [(k + 1) / (count + 1) for k in range(count)]
+
+    def _failed(self, reason: str, planner: bool) -> StepResult:
+        self._steps += 1
+        info = StepInfo(failure=reason, planner_failure=planner, seconds=self._seconds)
+        return StepResult(self._observe(), True, info)
+
+    # -- observation ---------------------------------------------------------------------------------------------
+
+    def _observe(self) -> Observation:
+        begin = time.perf_counter()
+        world = self._world
+        if self._cameras is None:
+            self._cameras = Cameras(world, self.spec.cameras[0].height, self.spec.cameras[0].width)
+        images = {camera.name: self._cameras.image(camera.name) for camera in self.spec.cameras}
+        tip, fingers = world.tip, world.fingers
+        opened = 1.0 if fingers[0] > 0.95 * panda.FINGER_OPEN else 0.0
+        remaining = 1.0 - 2.0 * self._steps / max(self.spec.max_steps - 1, 1)
+        proprioception = np.concatenate(
+            [[opened], fingers, tip.position, _positive(tip.rotation.as_quat()), world.arm, [max(remaining, -1.0)]]
+        ).astype(np.float32)
+        self._seconds["rendering"] = self._seconds.get("rendering", 0.0) + time.perf_counter() - begin
+        return {"images": images, "proprioception": proprioception, "instruction": self._instruction}
+
+    def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture with shadows from the studio camera."""
+        return self.picture("studio", height, width)
+
+    def picture(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture for people from any camera: multisampling and shadows, unlike the observation."""
+        if self._studio is None:
+            self._studio = _world(self._task_class, PICTURE_QUALITY, (720, 1280))
+        world = self._studio
+        if (height, width) not in self._studio_cameras:
+            self._studio_cameras[height, width] = Cameras(world, height, width, shadows=True)
+        for name in ("body_pos", "body_quat", "geom_rgba", "geom_size"):
+            getattr(world.model, name)[:] = getattr(self._world.model, name)
+        world.data.qpos[:] = self._world.data.qpos
+        mujoco.mj_kinematics(world.model, world.data)
+        mujoco.mj_camlight(world.model, world.data)
+        return self._studio_cameras[height, width].image(camera)
+
+    def take_frames(self) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """Frames of the last step's motion; empty unless `record_frames` is set."""
+        return self._frames
+
+    def take_intermediate(self) -> list[Observation]:
+        """Observations at evenly spaced shares of the last step's arm motion, `intermediate_observations` of them."""
+        return self._intermediate
+
+    # -- the rest ------------------------------------------------------------------------------------------------
+
+    def expert_action(self) -> Float32[np.ndarray, "128"]:
+        """The expert's next keyframe; after the last one it holds still."""
+        if self._expert_steps >= len(self._keyframes):
+            return self.hold_action()
+        keyframe = self._keyframes[self._expert_steps]
+        self._expert_steps += 1
+        return self._encode(keyframe)
+
+    def hold_action(self) -> Float32[np.ndarray, "128"]:
+        """The present tip pose and gripper state."""
+        return self._encode(Keyframe(self._world.tip, self._controller.open))
+
+    def _encode(self, keyframe: Keyframe) -> Float32[np.ndarray, "128"]:
+        native = [*keyframe.pose.position, *_positive(keyframe.pose.rotation.as_quat()), float(keyframe.open)]
+        return self.spec.embodiment.encode(np.array(native, dtype=np.float32))
+
+    def _start_posture(self) -> Float[np.ndarray, "7"]:
+        start = Pose(np.array(panda.START_POSITION), Rotation.from_quat(panda.START_QUATERNION))
+        joints = self._planner.kinematics.solve(start, np.array(panda.START_GUESS), iterations=200)
+        if joints is None:
+            raise SimulatorError("the start pose is out of reach")
+        return joints
+
+    def close(self) -> None:
+        """See `Env.close`."""
+        for cameras in (self._cameras, *self._studio_cameras.values()):
+            if cameras is not None:
+                cameras.close()
+        self._cameras, self._studio, self._studio_cameras = None, None, {}
+
+
+def _world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128)) -> World:
+    blueprint = task()
+    return World(blueprint.assets(), blueprint.bodies(), task.graspable, quality, size)
+
+
+def _positive(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+    """The representative of q and -q (xyzw) whose largest entry is positive."""
+    return quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])
+
+
+assert CHECK_INTERVAL * TIMESTEP == 0.05

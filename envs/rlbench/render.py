@@ -1,0 +1,41 @@
+"""Off-screen cameras."""
+
+import mujoco
+import numpy as np
+from jaxtyping import UInt8
+
+from envs.rlbench.world import World
+
+
+class Cameras:
+    """Renders a world's cameras at one size. One instance a process owns its GL context."""
+
+    def __init__(self, world: World, height: int, width: int, shadows: bool = False) -> None:
+        """Opens a renderer.
+
+        Raises:
+            RuntimeError: No off-screen GL (the message names the packages).
+        """
+        try:
+            self._renderer = mujoco.Renderer(world.model, height, width)
+        except Exception as error:
+            raise RuntimeError(
+                "off-screen rendering does not start. Debian/Ubuntu: apt-get install libegl1 libegl-mesa0 "
+                f"libgl1-mesa-dri; or set MUJOCO_GL=osmesa with libosmesa6. ({error})"
+            ) from error
+        self._world = world
+        flags = self._renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(shadows)
+        flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[:] = (1, 1, 1, 0, 0, 0)
+        self._options.sitegroup[:] = 0
+
+    def image(self, camera: str) -> UInt8[np.ndarray, "h w 3"]:
+        """What a camera sees, RGB."""
+        self._renderer.update_scene(self._world.data, camera, self._options)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Frees the GL context."""
+        self._renderer.close()

@@ -1,0 +1,87 @@
+"""Turn the left or the right handle of a tap by a quarter turn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from envs.rlbench.pose import Pose
+from envs.rlbench.task import Keyframe, Task, facing_down
+from envs.rlbench.world import World
+
+_SIDES = ("left", "right")
+_HANDLE_X = 0.11  # m from the middle of the tap
+_AXIS_Z = 0.155  # m above the table: foot of the wing
+_WING_Z = 0.028  # m from there to the middle of the wing
+_TURN = np.deg2rad(108.0)  # the expert turns past the 90 degrees that count
+_QUARTER = 1.57  # rad
+
+
+class TurnTap(Task):
+    """Variation: 0 left, 1 right, as seen when facing the spout."""
+
+    name = "turn_tap"
+    variations = 2
+    extent = (-0.16, 0.16, -0.06, 0.16)
+
+    def bodies(self) -> str:
+        """A tap: base, spout, and two wing handles on vertical axes."""
+        handles = "".join(self._handle(side, x) for side, x in zip(_SIDES, (-_HANDLE_X, _HANDLE_X), strict=True))
+        return f"""
+        <body name="root">
+          <geom class="static" type="box" size=".15 .028 .022" pos="0 0 .022" material="steel"/>
+          <geom class="static" type="cylinder" size=".020 .045" pos="0 0 .085" material="steel"/>
+          <geom class="static" type="capsule" size=".014" fromto="0 0 .12 0 .12 .15" material="steel"/>
+          <geom class="static" type="capsule" size=".013" fromto="0 .12 .15 0 .14 .10" material="steel"/>
+          {handles}
+        </body>"""
+
+    def _handle(self, side: str, x: float) -> str:
+        color = ".15 .35 .85 1" if side == "left" else ".85 .15 .12 1"
+        return f"""
+        <geom class="static" type="cylinder" size=".017 .055" pos="{x} 0 .095" material="dark_steel"/>
+        <body name="{side}_handle" pos="{x} 0 {_AXIS_Z}">
+          <joint name="{side}_handle" axis="0 0 1" range="-3.1 3.1" damping=".05" frictionloss=".02" armature=".002"/>
+          <geom class="articulated" type="cylinder" size=".016 .008" mass=".05" material="steel"/>
+          <geom class="articulated" type="box" size=".038 .007 .022" pos="0 0 {_WING_Z}" mass=".05" condim="4"
+                friction="2 .05 .001" material="steel"/>
+          <geom class="visual" type="box" size=".0385 .0073 .004" pos="0 0 .047" rgba="{color}"/>
+        </body>"""
+
+    def place(self, world: World, variation: int, rng: np.random.Generator) -> None:
+        """The tap moves with the root; nothing else is random."""
+        self._side = _SIDES[variation]
+
+    def start(self, world: World) -> None:
+        """Remembers the handle's angle."""
+        self._closed = world.joint(f"{self._side}_handle")
+
+    def success(self, world: World) -> bool:
+        """The named handle turned by more than 1.57 rad, either way."""
+        return abs(world.joint(f"{self._side}_handle") - self._closed) > _QUARTER
+
+    def instructions(self, variation: int) -> Sequence[str]:
+        """Names the side."""
+        side = _SIDES[variation]
+        return (
+            f"turn the {side} tap",
+            f"twist the {side} handle of the tap",
+            f"grasp the {side} tap handle and turn it by a quarter",
+        )
+
+    def expert(self, world: World) -> list[Keyframe]:
+        """Above the wing, grasp it across, twist."""
+        handle = world.pose(f"{self._side}_handle")
+        yaw = _grasp_yaw(handle.yaw)
+        above, grasp = handle.at(0, 0, 0.10), handle.at(0, 0, _WING_Z + 0.004)
+        turned = yaw + _TURN
+        return [
+            Keyframe(Pose(above, facing_down(yaw)), True),
+            Keyframe(Pose(grasp, facing_down(yaw)), False),
+            Keyframe(Pose(grasp, facing_down(turned)), False, linear=True),
+        ]
+
+
+def _grasp_yaw(yaw: float) -> float:
+    """Of the two grasps half a turn apart, the one that leaves the wrist room to turn."""
+    low = np.deg2rad(-105.0)
+    return float((yaw - low) % np.pi + low)

@@ -1,0 +1,196 @@
+"""Evaluates a policy on a suite, and writes a record: one line an episode, as it ends.
+
+Examples:
+- python -m envs.run --suite rlbench18 --policy drifting
+- python -m envs.run --suite rlbench18 --policy drifting --quick --video
+- python -m envs.run --suite rlbench18 --policy my_package.mine:MyPolicy --workers 2
+- python -m envs.run --suite mock --policy expert --tasks reach --episodes 5
+"""
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+import tyro
+
+from envs.progress import ConsoleReporter, print_summary
+from envs.runner import Evaluation, EvaluationPlan
+from envs.spec import InputError
+from envs.suite import load_suite
+from envs.worker import WorkerPlan
+from policies.registry import policy_target
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to evaluate, and how."""
+
+    suite: str
+    """Name of a suite, or path of a suite's YAML file."""
+    policy: str
+    """zero, random, expert, drifting, one from an installed package, or module:Class."""
+    checkpoint: str | None = None
+    """Weights of the policy; by default the policy's own choice."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to run; by default all of the suite's."""
+    episodes: int | None = None
+    """Episodes a task; by default the suite's number."""
+    quick: bool = False
+    """A first impression: the first few episodes of each task."""
+    seeds: Literal["test", "validation", "train"] = "test"
+    """Block of seeds that the episodes come from."""
+    workers: int = 1
+    """Processes, one simulator each. Changes the time, not the results."""
+    sim: str | None = None
+    """Simulator back end; by default the suite's first."""
+    device: str = "cpu"
+    """Where the policy runs: cpu, cuda, cuda:1."""
+    policy_seed: int = 0
+    """Seed of the policy's own randomness."""
+    video: bool = False
+    """Write an mp4 of each episode beside the record."""
+    out: Path | None = None
+    """Path of the record; by default runs/<suite>/<policy>/<UTC time>.jsonl."""
+    resume: bool = False
+    """Go on with the record at --out."""
+
+
+def make_plan(config: Config) -> EvaluationPlan:
+    """Resolves a configuration.
+
+    Raises:
+        InputError: It asks for something that does not exist, or contradicts itself.
+    """
+    suite = load_suite(config.suite)
+    policy_target(config.policy)
+    if config.quick and config.episodes is not None:
+        raise InputError("--quick and --episodes contradict each other: leave one out.")
+    if config.resume and config.out is None:
+        raise InputError("--resume needs the path of the record: add --out.")
+    if len(set(config.tasks)) < len(config.tasks):
+        raise InputError("--tasks names a task twice: name each once.")
+    suite.check_tasks(config.tasks)
+    # In the suite's order, whatever order they were named in.
+    tasks = [task for task in suite.tasks if task in (config.tasks or suite.tasks)]
+    count = suite.quick_episodes_per_task if config.quick else config.episodes
+    episodes = tuple(episode for task in tasks for episode in suite.episodes(task, config.seeds, count))
+    sim = suite.resolve_sim(config.sim)
+    out = config.out or default_path(suite.name, config.policy)
+    if out.suffix != ".jsonl":
+        raise InputError(f"--out must end in .jsonl, got {out}.")
+    resolved = asdict(config) | {
+        "tasks": tasks,
+        "episodes": len(episodes) // len(tasks),
+        "sim": sim,
+        "out": str(out),
+        "suite": suite.name,
+    }
+    return EvaluationPlan(
+        worker=WorkerPlan(
+            suite=suite,
+            sim=sim,
+            policy=config.policy,
+            checkpoint=config.checkpoint,
+            device=config.device,
+            policy_seed=config.policy_seed,
+            videos=out.parent / f"{out.stem}_videos" if config.video else None,
+        ),
+        episodes=episodes,
+        seed_block=config.seeds,
+        out=out,
+        workers=config.workers,
+        resume=config.resume,
+        config=resolved,
+    )
+
+
+def default_path(suite: str, policy: str) -> Path:
+    """Where a record goes without `--out`."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Path("runs") / suite / re.sub(r"[^\w.-]+", "_", policy) / f"{stamp}.jsonl"
+
+
+def evaluate(config: Config) -> int:
+    """Runs an evaluation and prints its result.
+
+    Returns:
+        Exit code: 0, or 130 when the run was interrupted.
+
+    Raises:
+        InputError: The configuration cannot be run.
+    """
+    plan = make_plan(config)
+    suite = plan.worker.suite
+    title = suite.title
+    if len(plan.tasks) < suite.full_task_count:
+        title += f" · {len(plan.tasks)} of {suite.full_task_count} tasks"
+    evaluation = Evaluation(plan)
+    reporter = ConsoleReporter(title, plan.workers)
+    run, interrupted = None, False
+    try:
+        with _interrupts(evaluation) as interrupts:
+            run = evaluation.run(reporter)
+            interrupted = bool(interrupts) and (run is None or bool(run.missing))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        reporter.close()
+    if run is not None:
+        print_summary(run, reporter.console)
+    if not interrupted:
+        return 0
+    if plan.out.exists():
+        print(f"interrupted; what was finished is kept. To go on: {resume_command(plan)}", file=sys.stderr)
+    else:
+        print("interrupted; no episode was finished, nothing was written.", file=sys.stderr)
+    return 130
+
+
+def resume_command(plan: EvaluationPlan) -> str:
+    """The command that goes on with an interrupted run."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(plan.out)]
+    return " ".join(["python -m envs.run", *words, "--resume"])
+
+
+@contextmanager
+def _interrupts(evaluation: Evaluation) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM: the first lets episodes under way end, the second ends at once. Yields those received."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        under_way = evaluation.stop()
+        if len(received) > 1 or not evaluation.playing:
+            raise KeyboardInterrupt
+        print(f"\nstopping after {under_way} episode(s) under way; once more to stop at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line entry. Returns the exit code: 0, 2 for a mistake in the input, 130 when interrupted."""
+    described = Annotated[Config, tyro.conf.arg(name="")]
+    config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.run")
+    try:
+        return evaluate(config)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""A worker: a process of its own with one policy and one environment at a time.
+
+The parent sends requests over a pipe and gets one reply each (`Started` comes before an episode's reply). A worker may
+hang or die at any time; everything that must survive is the parent's.
+"""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import threading
+import traceback
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from envs.play import play_episode
+from envs.spec import Env, Episode, InputError, TaskSpec
+from envs.suite import Suite
+from envs.video import EpisodeVideo
+from policies.base import Policy, PolicyInfo, check_compatible
+from policies.registry import find_policy, make_policy, takes
+from results.records import EpisodeRecord
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What a worker needs to play any episode of a run.
+
+    Attributes:
+        suite: The benchmark.
+        sim: Simulator back end.
+        policy: Name of the policy, for the registry.
+        checkpoint: Its weights; None for its default.
+        device: What it runs on.
+        policy_seed: Base of the policy's seeds.
+        videos: Folder for videos; None for none.
+    """
+
+    suite: Suite
+    sim: str
+    policy: str
+    checkpoint: str | None = None
+    device: str = "cpu"
+    policy_seed: int = 0
+    videos: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Request: build the policy and the first task's environment, and check that all tasks suit the policy."""
+
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Reply to `Prepare`."""
+
+    policy: PolicyInfo
+    specs: dict[str, TaskSpec]
+    device: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """The environment stands and the episode begins: the watchdog's clock starts anew."""
+
+
+@dataclass(frozen=True)
+class Broke:
+    """Reply: the simulator broke in this episode; the worker's environment is gone."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Reply: the run cannot go on.
+
+    Attributes:
+        message: What is wrong.
+        is_input: The user's mistake (the message ends with the remedy), not a defect (it holds a traceback).
+    """
+
+    message: str
+    is_input: bool
+
+
+Reply = Prepared | Started | EpisodeRecord | Broke | Refused
+
+
+def worker_main(connection: Connection, plan: WorkerPlan) -> None:
+    """Serves requests until the pipe closes."""
+    _die_with_parent()
+    worker = _Worker(connection, plan)
+    try:
+        while True:
+            request = connection.recv()
+            reply: Reply
+            try:
+                reply = worker.prepare(request.tasks) if isinstance(request, Prepare) else worker.play(request)
+            except InputError as error:
+                reply = Refused(str(error), is_input=True)
+            except Exception:
+                reply = Refused(traceback.format_exc(), is_input=False)
+            connection.send(reply)
+    except (EOFError, OSError):
+        pass  # the parent is gone, or has closed the pipe: no one to serve
+    finally:
+        worker.close()
+
+
+class _Worker:
+    """Holds the policy and the current task's environment."""
+
+    def __init__(self, connection: Connection, plan: WorkerPlan) -> None:
+        self._connection, self._plan = connection, plan
+        self._policy: Policy | None = None
+        self._env: Env | None = None
+
+    def prepare(self, tasks: tuple[str, ...]) -> Prepared:
+        suite, sim = self._plan.suite, self._plan.sim
+        policy = self._make_policy()
+        specs = {task: suite.spec(task, sim) for task in tasks}
+        for spec in specs.values():
+            check_compatible(policy, spec)
+        self._make_env(tasks[0])
+        return Prepared(policy.info, specs, self._device_name())
+
+    def play(self, episode: Episode) -> EpisodeRecord | Broke:
+        policy = self._make_policy()
+        video = EpisodeVideo(self._plan.videos, episode) if self._plan.videos is not None else None
+        horizon, seed = self._plan.suite.execution_horizon, self._plan.policy_seed
+        try:
+            env = self._make_env(episode.task)
+            self._connection.send(Started())
+            record = play_episode(env, policy, episode, horizon, seed, video.add if video else None)
+        except Exception as error:
+            if video:
+                video.discard()
+            if isinstance(error, InputError):
+                raise
+            # Whatever an environment raises, its state is not to be trusted any more.
+            with contextlib.suppress(Exception):
+                self.close()
+            return Broke(f"{type(error).__name__}: {error}")
+        if video and (path := video.finish(record.outcome)) is not None:
+            record = replace(record, video=f"{path.parent.name}/{path.name}")
+        return record
+
+    def close(self) -> None:
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()
+
+    def _make_policy(self) -> Policy:
+        if self._policy is None:
+            self._policy = make_policy(self._plan.policy, self._plan.checkpoint, self._plan.device)
+            # A sum over threads depends on their number: one thread, whatever the number of workers and of cores.
+            if (torch := sys.modules.get("torch")) is not None:
+                torch.set_num_threads(1)
+        return self._policy
+
+    def _make_env(self, task: str) -> Env:
+        if self._env is None or self._env.spec.task != task:
+            self.close()
+            self._env = self._plan.suite.make(task, self._plan.sim)
+        return self._env
+
+    def _device_name(self) -> str:
+        if not takes(find_policy(self._plan.policy), "device"):
+            return "cpu"
+        torch = sys.modules.get("torch")
+        if torch is not None and self._plan.device.startswith("cuda"):
+            return str(torch.cuda.get_device_name(self._plan.device))
+        return self._plan.device
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the parent dies, even in the middle of a hung episode."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,132 @@
+"""Policies that run a checkpoint: everything but the name of the objective is shared."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from envs.spec import InputError, Observation, TaskSpec
+from model.actions import EMBODIMENTS
+from model.anchor import from_offsets
+from model.cameras import TIP_POSE
+from model.checkpoint import load_checkpoint
+from model.encoder import ObservationBatch
+from model.network import parameter_count
+from model.objectives import load_objective
+from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
+
+
+class TrainedPolicy(Policy):
+    """A network from a checkpoint. One sample a call, its noise from the episode's seed.
+
+    Args:
+        checkpoint: Path of the weights; `default_checkpoint` when left out.
+        device: Torch device.
+
+    Raises:
+        InputError: The checkpoint is missing or does not fit, or the device does not exist.
+    """
+
+    objective: ClassVar[str]
+    default_checkpoint: ClassVar[Path]
+
+    def __init__(self, checkpoint: str | None = None, device: str = "cpu") -> None:
+        path = Path(checkpoint) if checkpoint else self.default_checkpoint
+        if not path.is_file():
+            raise InputError(
+                f"there is no checkpoint {path}. Train one with `python -m train.run --suite rlbench18 --objective "
+                f"{self.objective}`, then give its checkpoint.safetensors as --checkpoint."
+            )
+        loaded = load_checkpoint(path, self.objective)
+        self._facts = loaded.facts
+        try:
+            self._device = torch.device(device)
+            self._network = loaded.network.to(self._device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device {device!r} cannot be used ({error}). Try cpu.") from error
+        self._objective = load_objective(self.objective, **loaded.facts.options)
+        self._rng = torch.Generator().manual_seed(0)
+        self._entries = list(range(len(loaded.facts.proprioception)))
+        self._tip = [loaded.facts.proprioception.index(name) for name in TIP_POSE]
+        self.spec = PolicySpec(loaded.facts.convention, loaded.facts.network.trunk.horizon, loaded.facts.cameras)
+        self.info = PolicyInfo(
+            self.objective, self.objective, self._objective.nfe, parameter_count(self._network), loaded.sha256
+        )
+
+    def reset(self, task: TaskSpec, seed: int) -> None:
+        """See `Policy.reset`.
+
+        Raises:
+            InputError: The task's proprioception or image size is not what the network was trained on.
+        """
+        facts = self._facts
+        missing = [name for name in facts.proprioception if name not in task.proprioception]
+        if missing:
+            raise InputError(
+                f"policy {self.info.name!r} reads proprioception {', '.join(missing)}, which task "
+                f"{task.suite}/{task.task} does not have. Use a policy trained for this suite."
+            )
+        size = facts.network.encoder.image_size
+        for camera in task.cameras:
+            if camera.name in facts.cameras and (camera.height, camera.width) != (size, size):
+                raise InputError(
+                    f"policy {self.info.name!r} was trained on {size} x {size} views, camera {camera.name} of task "
+                    f"{task.suite}/{task.task} has {camera.height} x {camera.width}. Use a policy trained for it."
+                )
+        views = {camera.name: camera for camera in task.cameras}
+        for name, known in zip(facts.cameras, facts.network.encoder.cameras, strict=False):
+            view = views[name]
+            if (known.fov, known.mount, known.position, known.quaternion) != (
+                view.fov,
+                view.mount,
+                view.position,
+                view.quaternion,
+            ):
+                raise InputError(
+                    f"camera {name} of task {task.suite}/{task.task} is not where policy {self.info.name!r} learned it: "
+                    f"trained with {known}, now {view}. Use a policy trained for this suite."
+                )
+        self._entries = [task.proprioception.index(name) for name in facts.proprioception]
+        self._tip = [task.proprioception.index(name) for name in TIP_POSE]
+        self._rng.manual_seed(seed)
+
+    @torch.inference_mode()
+    def act(self, obs: Observation) -> ActionChunk:
+        """See `Policy.act`. Spans: preprocess, backbone (encoder and context), head, postprocess."""
+        facts = self._facts
+        spans: dict[str, float] = {}
+        with self._span(spans, "preprocess"):
+            images = np.stack([obs["images"][name] for name in facts.cameras])
+            state = facts.normalizer.proprioception(obs["proprioception"][self._entries])
+            words = facts.vocabulary.encode([obs["instruction"]])
+            batch = ObservationBatch(
+                torch.from_numpy(images)[None].to(self._device),
+                torch.from_numpy(state)[None].to(self._device),
+                torch.from_numpy(words).to(self._device),
+                torch.from_numpy(obs["proprioception"][self._tip])[None].to(self._device),
+            )
+            embodiment = torch.tensor([EMBODIMENTS[facts.convention.embodiment].id], device=self._device)
+        with self._span(spans, "backbone"):
+            context, encoded = self._network.encode_and_point(batch, embodiment)
+        with self._span(spans, "head"):
+            chunk = self._objective.sample(self._network.trunk, context, 1, self._rng)[:, 0]
+        with self._span(spans, "postprocess"):
+            internal = from_offsets(chunk.float(), encoded.point, facts.normalizer)[0]
+            actions = facts.normalizer.to_action(internal.cpu().numpy())
+        return ActionChunk(actions, spans)
+
+    @contextmanager
+    def _span(self, spans: dict[str, float], name: str) -> Iterator[None]:
+        self._synchronize()
+        began = time.perf_counter()
+        yield
+        self._synchronize()
+        spans[name] = time.perf_counter() - began
+
+    def _synchronize(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)

@@ -1,0 +1,89 @@
+from itertools import pairwise
+
+import pytest
+
+from envs.spec import InputError
+from envs.suite import load_suite, protocol_hash, suite_names
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_are_sound(name):
+    suite = load_suite(name)
+    assert suite.name == name and len(suite.tasks) <= suite.full_task_count
+    ranges = sorted((block.start, block.stop) for block in suite.seeds.values())
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(ranges))
+    for task, variations in suite.tasks.items():
+        drawn = {episode.variation for episode in suite.episodes(task, "train", 3000)}
+        assert drawn == set(range(variations))
+
+
+def test_episode_lists_are_fixed():
+    suite = load_suite("mock")
+    # Published: a change here changes every number of the suite.
+    assert [episode.id for episode in suite.episodes("reach", count=3)] == [
+        "reach/v001/s2000000",
+        "reach/v001/s2000001",
+        "reach/v000/s2000002",
+    ]
+    assert suite.episodes("reach", count=20)[:5] == suite.episodes("reach", count=5)
+    assert len(suite.episodes("pick")) == suite.episodes_per_task
+
+
+def test_protocol_hash_covers_what_could_change_a_number(mock_suite):
+    def hashed(*tasks, **changes):
+        suite = mock_suite(**changes)
+        return protocol_hash(suite.protocol([suite.spec(task) for task in tasks]))
+
+    base = hashed("reach", "pick")
+    assert hashed("reach") == base and len(base) == 12  # a part of the tasks is under the same protocol
+    changes = [
+        {"max_steps": 11},
+        {"image_size": 64},
+        {"cameras": ("front",)},
+        {"execution_horizon": 2},
+        {"success_rule": "success_at_end"},
+        {"options": {"step_s": 0.1}},
+    ]
+    assert len({base, *(hashed("reach", **change) for change in changes)}) == 1 + len(changes)
+    assert hashed("reach", title="another", episode_timeout_s=1) == base
+
+
+def test_a_spec_comes_from_an_environment_where_the_adapter_offers_none(mock_suite, monkeypatch):
+    suite = mock_suite()
+    offered = suite.spec("reach")
+    env = suite.make("reach")
+    assert offered == env.spec
+    monkeypatch.setattr("envs.mock.make", lambda *arguments: env)
+    monkeypatch.delattr("envs.mock.task_spec")
+    assert suite.spec("reach") == offered
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_stepz": 1}, "Did you mean 'max_steps'"),
+        ({"success_rule": "often"}, "success_rule"),
+        ({"seeds": {"train": {"start": 0, "count": 5}, "test": {"start": 9, "count": 5}}}, "validation"),
+        (
+            {"seeds": {name: {"start": k, "count": 2} for k, name in enumerate(("train", "validation", "test"))}},
+            "overlap",
+        ),
+    ],
+)
+def test_wrong_files_are_refused(mock_yaml, changes, message):
+    with pytest.raises(InputError, match=message):
+        load_suite(mock_yaml(**changes))
+
+
+def test_wrong_names_are_refused():
+    suite = load_suite("mock")
+    for call, message in [
+        (lambda: load_suite("mok"), "Did you mean 'mock'"),
+        (lambda: suite.make("reech"), "Did you mean 'reach'"),
+        (lambda: suite.make("reach", "mujoco"), "does not run on 'mujoco'"),
+        (lambda: suite.spec("reach", "mujoco"), "does not run on 'mujoco'"),
+        (lambda: suite.episodes("reach", "exam"), "unknown seed block"),
+        (lambda: suite.episodes("reach", count=0), "--episodes"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            call()

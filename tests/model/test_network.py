@@ -1,0 +1,207 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from envs.spec import InputError
+from model.actions import KEYFRAME_EEF
+from model.checkpoint import FORMAT, CheckpointFacts, load_checkpoint, save_checkpoint
+from model.encoder import EncoderConfig, ObservationBatch, pixel_grid, pointer_loss
+from model.network import Network, NetworkConfig, fresh_network, parameter_count
+from model.normalize import Normalizer
+from model.objectives import REGISTRY, load_objective
+from model.text import UNKNOWN, Vocabulary
+from model.trunk import SelfAttention, Trunk, TrunkConfig, rotate
+
+CONFIG = NetworkConfig(
+    EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4),
+    TrunkConfig(32, input_dim=8, horizon=2, width=32, blocks=2, heads=4, ffn=48, cross_ffn=32),
+)
+
+
+def network(config: NetworkConfig = CONFIG) -> Network:
+    """Gates start at zero, so random numbers are added: every path must carry signal."""
+    made = fresh_network(config, 0).eval()
+    generator = torch.Generator().manual_seed(1)
+    for parameter in made.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return made
+
+
+def batch(size: int = 3, seed: int = 0) -> ObservationBatch:
+    rng = torch.Generator().manual_seed(seed)
+    words = torch.randint(2, 10, (size, 6), generator=rng)
+    words[:, 4:] = 0
+    images = torch.randint(0, 256, (size, 2, 32, 32, 3), generator=rng).to(torch.uint8)
+    return ObservationBatch(images, torch.randn(size, 3, generator=rng), words)
+
+
+def ids(size: int = 3) -> torch.Tensor:
+    return torch.zeros(size, dtype=torch.long)
+
+
+def test_samples_of_one_observation_do_not_see_each_other_or_other_observations():
+    net, noise = network(), torch.randn(3, 4, 2, 8)
+    with torch.no_grad():
+        together = net.trunk(noise, net.encode(batch(), ids()))
+        alone = net.trunk(noise[1:2, 2:3], net.encode(ObservationBatch(*(t[1:2] for t in batch())), ids(1)))
+    assert together.shape == (3, 4, 2, 128)
+    assert torch.allclose(together[1:2, 2:3], alone, atol=1e-5)
+
+
+def test_every_input_matters_and_padding_does_not():
+    net, noise = network(), torch.randn(3, 1, 2, 8)
+    run = lambda b, e=ids(): net.trunk(noise, net.encode(b, e))  # noqa: B008, E731
+    with torch.no_grad():
+        base = run(batch())
+        other = batch(seed=1)
+        for field in ("images", "proprioception", "words"):
+            assert not torch.allclose(base, run(batch()._replace(**{field: getattr(other, field)})), atol=1e-4)
+        assert not torch.allclose(base, run(batch(), ids() + 1), atol=1e-4)
+        swapped = batch().words.clone()
+        swapped[:, [0, 1]] = swapped[:, [1, 0]]
+        assert not torch.allclose(base, run(batch()._replace(words=swapped)), atol=1e-5)
+        net.encoder.word.weight[0] += 5.0
+        net.encoder.word_position[4:] += 5.0
+        assert torch.allclose(base, run(batch()), atol=1e-5)
+
+
+def test_time_conditions_the_trunk_when_asked():
+    config = replace(CONFIG, trunk=replace(CONFIG.trunk, time_embedding=True))
+    net, noise = network(config), torch.randn(3, 1, 2, 8)
+    with torch.no_grad():
+        context = net.encode(batch(), ids())
+        early, late = (net.trunk(noise, context, torch.full((3, 1), t)) for t in (0.1, 0.9))
+    assert not torch.allclose(early, late, atol=1e-4)
+    extra = parameter_count(net) - parameter_count(network())
+    assert extra == 2 * (32 * 32 + 32)
+
+
+def test_blocks_start_as_the_identity():
+    trunk = Trunk(CONFIG.trunk)
+    x, condition = torch.randn(2, 3, 32), torch.randn(2, 32)
+    assert all(torch.equal(block(x, condition), x) for block in trunk.blocks)
+
+
+def test_rotary_attention_depends_on_relative_position_alone():
+    q, k = torch.randn(2, 1, 1, 1, 8)
+    scores = rotate(q.expand(1, 1, 6, 8)) @ rotate(k.expand(1, 1, 6, 8)).transpose(-1, -2)
+    assert torch.allclose(scores[0, 0, :-1, :-1], scores[0, 0, 1:, 1:], atol=1e-5)
+    assert not torch.allclose(scores[0, 0, 0, 0], scores[0, 0, 0, 3], atol=1e-4)
+    layer = SelfAttention(16, 2)
+    x = torch.randn(1, 5, 16)
+    assert not torch.allclose(layer(x).flip(1), layer(x.flip(1)), atol=1e-5)
+
+
+def test_a_view_is_cut_into_patches_at_their_places():
+    """One changed pixel must move the stem at its own cell: the fine map is not scrambled."""
+    net = network()
+    seen = []
+    net.encoder.fine.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    first = batch(1)
+    images = first.images.clone()
+    images[0, 1, 9, 22] = 255 - images[0, 1, 9, 22]
+    with torch.no_grad():
+        net.encode(first, ids(1))
+        net.encode(first._replace(images=images), ids(1))
+    changed = (seen[0] - seen[1]).abs().sum(1)  # [views, rows, columns]
+    assert changed.nonzero().tolist() == [[1, 9 // 4, 22 // 4]]
+
+
+def test_pointer_loss_is_least_at_the_true_pixel_and_skips_hidden_views():
+    pixel = torch.tensor([[[21.0, 9.0], [float("nan"), 3.0], [50.0, 9.0]]])
+    grid = (pixel_grid(8) + 1) * 16  # cell centres in pixels, column and row
+    heat = lambda x, y: -((grid - torch.tensor([x, y])) ** 2).sum(-1) / 18  # noqa: E731
+    values = {}
+    for x, y in [(21.0, 9.0), (9.0, 21.0), (25.0, 9.0), (21.0, 13.0)]:
+        logits = torch.stack([heat(x, y), torch.randn(64) * 9, torch.randn(64) * 9])[None]
+        values[x, y] = pointer_loss(logits, pixel, 32).item()
+    assert min(values, key=values.get) == (21.0, 9.0)
+    hidden = torch.full((1, 1, 2), float("nan"))
+    assert pointer_loss(torch.randn(1, 1, 64), hidden, 32).item() == 0.0
+
+
+def test_words():
+    vocabulary = Vocabulary.learn(["Push the red button.", "open the drawer"])
+    assert vocabulary.max_words == 8
+    row = vocabulary.encode(["push THE blue, button"])[0]
+    assert row[2] == UNKNOWN and row[4:].tolist() == [0, 0, 0, 0] and len(set(row[:4].tolist())) == 4
+    assert vocabulary.encode(["word " * 30]).shape == (1, 8)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    torch.manual_seed(3)
+    first = fresh_network(CONFIG, 7)
+    state = torch.random.get_rng_state()
+    second = fresh_network(CONFIG, 7)
+    assert torch.equal(state, torch.random.get_rng_state())
+    pairs = list(zip(first.parameters(), second.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert any(
+        not torch.equal(a, b) for a, b in zip(first.parameters(), fresh_network(CONFIG, 8).parameters(), strict=True)
+    )
+
+
+def test_registry_names_what_it_knows():
+    for name in REGISTRY:
+        assert load_objective(name).name == name
+    with pytest.raises(InputError, match="Did you mean 'drifting'"):
+        load_objective("driftin")
+
+
+@pytest.fixture
+def facts() -> CheckpointFacts:
+    rng = np.random.default_rng(0)
+    native = np.concatenate([rng.uniform(size=(9, 3)), np.tile([1.0, 0, 0, 0, 1], (9, 1))], axis=1)
+    return CheckpointFacts(
+        CONFIG,
+        "drifting",
+        {"samples": 8, "taus": [0.02, 0.2]},
+        Vocabulary(tuple("abcdefgh"), 6),
+        Normalizer.fit("absolute_eef", native, rng.uniform(size=(9, 3))),
+        ("front", "wrist"),
+        ("a", "b", "c"),
+        KEYFRAME_EEF,
+        {"step": 5, "seed": 0},
+    )
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path, facts):
+    path, net = tmp_path / "deep" / "c.safetensors", network()
+    digest = save_checkpoint(path, facts, net.state_dict())
+    loaded = load_checkpoint(path, "drifting")
+    assert loaded.facts == facts and loaded.sha256 == digest
+    for name, tensor in loaded.network.state_dict().items():
+        assert torch.equal(tensor, net.state_dict()[name].bfloat16().float())
+    assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]
+    assert save_checkpoint(path, facts, net.state_dict()) == digest
+
+
+def test_wrong_files_are_refused_by_name(tmp_path, facts):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_checkpoint(path)
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(InputError, match="not a safetensors file"):
+        load_checkpoint(path)
+    save_checkpoint(path, facts, network().state_dict())
+    with pytest.raises(InputError, match=r"'drifting'.*'mse'"):
+        load_checkpoint(path, "mse")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="does not hold the weights"):
+        load_checkpoint(path)
+    path.write_bytes(
+        whole.replace(b'\\"version\\":1', b'\\"version\\":7').replace(b'\\"version\\": 1', b'\\"version\\": 7')
+    )
+    with pytest.raises(InputError, match="format version 7"):
+        load_checkpoint(path)
+    path.write_bytes(whole.replace(FORMAT.encode(), b"x" * len(FORMAT)))
+    with pytest.raises(InputError, match="something else"):
+        load_checkpoint(path)
+    state = network().state_dict()
+    state.pop("trunk.position")
+    save_checkpoint(path, facts, state)
+    with pytest.raises(InputError, match=r"trunk\.position"):
+        load_checkpoint(path)

@@ -1,0 +1,165 @@
+"""Demonstrations in memory as training batches.
+
+Shapes: N frames, V views, S image size, P proprioception entries, T keyframes a chunk, B observations a batch.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64, UInt8
+from torch import Tensor
+
+from envs.spec import InputError
+from model.actions import EMBODIMENTS
+from model.cameras import TIP_POSE
+from model.encoder import ObservationBatch
+from model.normalize import Normalizer
+from model.text import Vocabulary
+from train.lerobot_v3 import DemoDataset
+
+
+class Batch(NamedTuple):
+    """One training batch.
+
+    Attributes:
+        observations: Encoder input.
+        embodiment: `Embodiment.id` of each.
+        target: Internal chunks (`model.normalize`); one positive each.
+        mask: Slots that count.
+        goal: First target position, world, m; None without calibrated cameras.
+    """
+
+    observations: ObservationBatch
+    embodiment: Int64[Tensor, " B"]
+    target: Float32[Tensor, "B 1 T 128"]
+    mask: Bool[Tensor, "B T 128"]
+    goal: Float32[Tensor, "B 3"] | None
+
+
+def chunk_rows(
+    episode: Int64[np.ndarray, " N"], keyframe: Int64[np.ndarray, " N"], horizon: int
+) -> tuple[Int64[np.ndarray, "N T"], Bool[np.ndarray, "N T"]]:
+    """For every frame, the rows whose actions are its next keyframes, and which of them exist.
+
+    The frame's own action comes first. Past the end of the episode the last keyframe is repeated.
+    """
+    first: dict[tuple[int, int], int] = {}
+    last: dict[int, int] = {}
+    for row, (e, k) in enumerate(zip(episode.tolist(), keyframe.tolist(), strict=True)):
+        first.setdefault((e, k), row)
+        last[e] = max(last.get(e, k), k)
+    rows = np.empty((len(episode), horizon), dtype=np.int64)
+    exists = np.empty((len(episode), horizon), dtype=bool)
+    for row, (e, k) in enumerate(zip(episode.tolist(), keyframe.tolist(), strict=True)):
+        for step in range(horizon):
+            exists[row, step] = k + step <= last[e]
+            rows[row, step] = row if step == 0 else first[e, min(k + step, last[e])]
+    return rows, exists
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A dataset as tensors.
+
+    Attributes:
+        images: RGB.
+        proprioception: Normalised.
+        words: Instruction of each frame, in word numbers.
+        target: Internal chunks.
+        mask: Slots that count: those of the embodiment (steps past the end repeat the last keyframe and do count).
+        tip: End-effector pose, x y z (m), quaternion xyzw.
+        goal: See `Batch`.
+        embodiment: `Embodiment.id`.
+        task: Task of each frame.
+    """
+
+    images: UInt8[Tensor, "N V S S 3"]
+    proprioception: Float32[Tensor, "N P"]
+    words: Int64[Tensor, "N W"]
+    target: Float32[Tensor, "N T 128"]
+    mask: Bool[Tensor, "128"]
+    tip: Float32[Tensor, "N 7"]
+    goal: Float32[Tensor, "N 3"] | None
+    embodiment: int
+    task: list[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Int64[Tensor, " B"], device: str = "cpu") -> Batch:
+        """Collects frames."""
+        target = self.target[rows][:, None].to(device)
+        return Batch(
+            ObservationBatch(
+                self.images[rows].to(device),
+                self.proprioception[rows].to(device),
+                self.words[rows].to(device),
+                self.tip[rows].to(device),
+            ),
+            torch.full((len(rows),), self.embodiment, device=device),
+            target,
+            self.mask.to(device).expand(len(rows), target.shape[2], -1),
+            None if self.goal is None else self.goal[rows].to(device),
+        )
+
+
+def prepare(
+    demos: DemoDataset, calibrated: bool, horizon: int, normalizer: Normalizer, vocabulary: Vocabulary
+) -> TrainingData:
+    """Turns a dataset into tensors.
+
+    Raises:
+        InputError: Actions or proprioception do not fit the normaliser, or the views are not square.
+    """
+    robot = EMBODIMENTS[normalizer.embodiment]
+    height, width = demos.images.shape[2:4]
+    if demos.actions.shape[1] != robot.native_dim or height != width or height % 32:
+        raise InputError(
+            f"these demonstrations have {demos.actions.shape[1]}-number actions and {height} x {width} views; training "
+            f"needs {robot.native_dim} numbers ({robot.name}) and square views of a multiple of 32 pixels. "
+            "Write demonstrations with `python -m train.demos`."
+        )
+    if demos.proprioception.shape[1] != len(normalizer.proprioception_mean):
+        raise InputError(
+            f"these demonstrations have {demos.proprioception.shape[1]} proprioception entries, the training set has "
+            f"{len(normalizer.proprioception_mean)}. Write both with the same version of `python -m train.demos`."
+        )
+    rows, _ = chunk_rows(demos.episode_index, demos.keyframe_index, horizon)
+    internal = normalizer.to_internal(robot.encode(demos.actions))
+    names = demos.proprioception_names
+    tip = demos.proprioception[:, [names.index(name) for name in TIP_POSE]]
+    return TrainingData(
+        torch.from_numpy(demos.images),
+        torch.from_numpy(normalizer.proprioception(demos.proprioception)),
+        torch.from_numpy(vocabulary.encode(demos.instructions)),
+        torch.from_numpy(internal[rows]),
+        torch.from_numpy(normalizer.mask),
+        torch.from_numpy(tip),
+        torch.from_numpy(demos.actions[:, :3]) if calibrated else None,
+        robot.id,
+        list(demos.task),
+    )
+
+
+def step_rows(step: int, batch_size: int, count: int, seed: int) -> Int64[Tensor, " B"]:
+    """Rows of a step's batch: consecutive pieces of a fresh shuffle every epoch. A function of its arguments."""
+    places = np.arange(step * batch_size, (step + 1) * batch_size)
+    rows = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(places // count):
+        mine = places // count == epoch
+        rows[mine] = np.random.default_rng((seed, int(epoch))).permutation(count)[places[mine] % count]
+    return torch.from_numpy(rows)
+
+
+def augment(batch: Batch, jitter: float, rng: torch.Generator) -> Batch:
+    """Random brightness and contrast of every view, each up to the share `jitter`."""
+    images = batch.observations.images
+    if jitter > 0:
+        change = (1 + jitter * (2 * torch.rand((2, *images.shape[:2], 1, 1, 1), generator=rng) - 1)).to(images.device)
+        # contrast c around mid grey, then brightness b: b (c (x - 128) + 128)
+        gain = (change[0] * change[1]).bfloat16()
+        offset = (change[1] * 128 * (1 - change[0])).bfloat16()
+        images = images.bfloat16().mul_(gain).add_(offset).clamp_(0, 255).to(torch.uint8)
+    return batch._replace(observations=batch.observations._replace(images=images))

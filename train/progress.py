@@ -1,0 +1,75 @@
+"""What a person sees of a training run: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_LINE_EVERY_S = 10.0
+
+
+class TrainProgress:
+    """Progress of a training run.
+
+    Args:
+        step: Steps already done.
+        steps: Steps of the run.
+        parameters: Parameters of the network.
+        frames: Training observations.
+    """
+
+    def __init__(self, step: int, steps: int, parameters: int, frames: int) -> None:
+        self._first, self._steps = step, steps
+        self._began = self._last_line = time.monotonic()
+        self._shown = ""
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        resumed = f", from step {step}" if step else ""
+        self._console.print(f"training {parameters / 1e6:.2f} M parameters on {frames} frames, {steps} steps{resumed}")
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[rate]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=steps, completed=step, rate="")
+
+    def __enter__(self) -> "TrainProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Shows the steps done, their rate and the time left."""
+        now = time.monotonic()
+        rate = (step - self._first) / max(now - self._began, 1e-9)
+        left = (self._steps - step) / max(rate, 1e-9) / 60
+        text = f"{rate:.2f} steps/s, {left:.0f} min left"
+        self._bar.update(self._task, completed=step, rate=text)
+        if not self._console.is_terminal and (now - self._last_line > _LINE_EVERY_S or step == self._steps):
+            self._last_line = now
+            self._console.print(f"step {step}/{self._steps}  {text}  {self._shown}", markup=False)
+
+    def metrics(self, step: int, entry: dict[str, float]) -> None:
+        """Takes the newest averages; the loss of drifting says nothing, so errors come first."""
+        names = ("best_mse", "centroid_mse", "spread", "pointer", "loss", "gradient_norm")
+        self._shown = "  ".join(f"{name} {entry[name]:.4g}" for name in names if name in entry)
+        self._bar.update(self._task, description=f"train  {self._shown}")
+
+    def validation(self, step: int, errors: dict[str, float]) -> None:
+        """Prints the errors of each task."""
+        for task in dict.fromkeys(name.split("/")[0] for name in errors):
+            self._console.print(
+                f"step {step}  {task}: position {errors[f'{task}/position_cm']:.2f} cm, within 2 cm "
+                f"{100 * errors[f'{task}/within_2cm']:.0f} %, rotation {errors[f'{task}/rotation_deg']:.1f} degrees, "
+                f"gripper {100 * errors[f'{task}/gripper']:.0f} %",
+                markup=False,
+            )
