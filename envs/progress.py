@@ -11,6 +11,7 @@ from rich.table import Table
 from results.records import EpisodeRecord, Header, Run, percentiles
 
 _LINE_EVERY_S = 10.0
+_PIPE_COLUMNS = 140
 
 
 def rate_text(records: Sequence[EpisodeRecord]) -> str:
@@ -42,7 +43,9 @@ class ConsoleReporter:
 
     def __init__(self, title: str, workers: int, console: Console | None = None) -> None:
         self._title, self._workers = title, workers
-        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        # In a file or pipe rich assumes 80 columns and would cut the table's cells.
+        width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
         self._bar: Progress | None = None
         self._records: list[EpisodeRecord] = []
         self._total = self._earlier = 0
@@ -91,9 +94,9 @@ class ConsoleReporter:
 def print_summary(run: Run, console: Console) -> None:
     """A table by task, the errors with their messages, and the record's path."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("task")
+    table.add_column("task", no_wrap=True)
     for name in ("n", "success", "failures", "planner", "errors", "call p50"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     by_task: dict[str, list[EpisodeRecord]] = {}
     for record in run.episodes:
         by_task.setdefault(record.task, []).append(record)

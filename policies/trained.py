@@ -19,6 +19,9 @@ from model.network import parameter_count
 from model.objectives import load_objective
 from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
 
+# Degrees, metres, and entries of quaternions: more than rounding on another machine, less than a pixel.
+_CALIBRATION_TOLERANCE = 1e-4
+
 
 class TrainedPolicy(Policy):
     """A network from a checkpoint. One sample a call, its noise from the episode's seed.
@@ -61,7 +64,8 @@ class TrainedPolicy(Policy):
         """See `Policy.reset`.
 
         Raises:
-            InputError: The task's proprioception or image size is not what the network was trained on.
+            InputError: The task's proprioception, image size or camera calibration is not what the network was trained
+                on.
         """
         facts = self._facts
         missing = [name for name in facts.proprioception if name not in task.proprioception]
@@ -77,22 +81,24 @@ class TrainedPolicy(Policy):
                     f"policy {self.info.name!r} was trained on {size} x {size} views, camera {camera.name} of task "
                     f"{task.suite}/{task.task} has {camera.height} x {camera.width}. Use a policy trained for it."
                 )
-        views = {camera.name: camera for camera in task.cameras}
-        for name, known in zip(facts.cameras, facts.network.encoder.cameras, strict=False):
-            view = views[name]
-            if (known.fov, known.mount, known.position, known.quaternion) != (
-                view.fov,
-                view.mount,
-                view.position,
-                view.quaternion,
-            ):
-                raise InputError(
-                    f"camera {name} of task {task.suite}/{task.task} is not where policy {self.info.name!r} learned it: "
-                    f"trained with {known}, now {view}. Use a policy trained for this suite."
-                )
+        self._check_calibration(task)
         self._entries = [task.proprioception.index(name) for name in facts.proprioception]
         self._tip = [task.proprioception.index(name) for name in TIP_POSE]
         self._rng.manual_seed(seed)
+
+    def _check_calibration(self, task: TaskSpec) -> None:
+        """Raises InputError for a camera that is not where it was in training."""
+        views = {camera.name: camera for camera in task.cameras}
+        # A network without calibration (no cameras in its sizes) does not mind where they are.
+        for name, known in zip(self._facts.cameras, self._facts.network.encoder.cameras, strict=False):
+            view = views[name]
+            here = (view.fov or 0.0, *view.position, *view.quaternion)
+            there = (known.fov, *known.position, *known.quaternion)
+            if view.mount != known.mount or not np.allclose(here, there, atol=_CALIBRATION_TOLERANCE):
+                raise InputError(
+                    f"camera {name} of task {task.suite}/{task.task} is not where policy {self.info.name!r} learned "
+                    f"it: trained with {known}, now {view}. Use a policy trained for this suite."
+                )
 
     @torch.inference_mode()
     def act(self, obs: Observation) -> ActionChunk:

@@ -110,8 +110,16 @@ def prepare(
 ) -> TrainingData:
     """Turns a dataset into tensors.
 
+    Args:
+        demos: The dataset.
+        calibrated: The cameras are calibrated, so that the pointer can be taught (`Batch.goal`).
+        horizon: Keyframes a chunk.
+        normalizer: Of the training set.
+        vocabulary: Of the training set.
+
     Raises:
-        InputError: Actions or proprioception do not fit the normaliser, or the views are not square.
+        InputError: Actions or proprioception do not fit the normaliser, the end effector's pose is not recorded, or
+            the views are not square.
     """
     robot = EMBODIMENTS[normalizer.embodiment]
     height, width = demos.images.shape[2:4]
@@ -129,6 +137,12 @@ def prepare(
     rows, _ = chunk_rows(demos.episode_index, demos.keyframe_index, horizon)
     internal = normalizer.to_internal(robot.encode(demos.actions))
     names = demos.proprioception_names
+    missing = [name for name in TIP_POSE if name not in names]
+    if missing:
+        raise InputError(
+            f"these demonstrations lack proprioception {', '.join(missing)}, the end effector's pose. "
+            "Write demonstrations with `python -m train.demos`."
+        )
     tip = demos.proprioception[:, [names.index(name) for name in TIP_POSE]]
     return TrainingData(
         torch.from_numpy(demos.images),

@@ -71,9 +71,9 @@ class Trainer:
         """One optimiser step.
 
         Returns:
-            `loss`, `pointer` and `point_cm` (where the cameras are calibrated: cross-entropy of the pointer, median
-            distance of its point to the target), `gradient_norm`, `learning_rate`, and the
-            objective's metrics.
+            `loss` (the objective's), `gradient_norm`, `learning_rate`, the objective's metrics and, where the cameras
+            are calibrated, `pointer` and `point_cm` (cross-entropy of the pointer, median distance of its point to
+            the target).
 
         Raises:
             FloatingPointError: The loss is not finite.

@@ -28,7 +28,7 @@ import tyro
 from envs.spec import InputError
 from envs.suite import load_suite
 from model.actions import KEYFRAME_EEF
-from model.cameras import TIP_POSE, CameraModel
+from model.cameras import CameraModel
 from model.checkpoint import CheckpointFacts, save_checkpoint
 from model.encoder import EncoderConfig
 from model.network import NetworkConfig, parameter_count
@@ -82,14 +82,12 @@ def calibration(config: TrainConfig, demos: DemoDataset) -> tuple[CameraModel, .
     suite = load_suite(config.suite)
     known = {camera.name: camera for camera in suite.spec(next(iter(suite.tasks))).cameras}
     cameras = [known[name] for name in demos.cameras if name in known]
-    if len(cameras) < len(demos.cameras) or not set(TIP_POSE) <= set(demos.proprioception_names):
-        return ()
-    return tuple(CameraModel(c.fov, c.mount, c.position, c.quaternion) for c in cameras if c.fov is not None)
+    models = tuple(CameraModel(c.fov, c.mount, c.position, c.quaternion) for c in cameras if c.fov is not None)
+    return models if len(models) == len(demos.cameras) else ()
 
 
 def facts_of(config: TrainConfig, objective: Objective, demos: DemoDataset) -> CheckpointFacts:
     """Measures the training set and fixes the sizes of the network."""
-    cameras = calibration(config, demos)
     vocabulary = Vocabulary.learn(demos.instructions)
     normalizer = Normalizer.fit(KEYFRAME_EEF.embodiment, demos.actions, demos.proprioception)
     encoder = EncoderConfig(
@@ -98,7 +96,7 @@ def facts_of(config: TrainConfig, objective: Objective, demos: DemoDataset) -> C
         proprioception=len(demos.proprioception_names),
         vocabulary=len(vocabulary),
         max_words=vocabulary.max_words,
-        cameras=cameras if len(cameras) == len(demos.cameras) else (),
+        cameras=calibration(config, demos),
     )
     trunk = TrunkConfig(
         context_dim=encoder.width,

@@ -14,7 +14,6 @@ _TIP_TURN = 2.0  # rad/s
 _JOINT_SPEED = 1.6  # rad/s
 _RAMP = 0.12  # s of acceleration and of deceleration
 _TICK = 10  # physics steps between two servo commands
-CHECK_INTERVAL = 25  # physics steps between two checks of the success condition (0.05 s, RLBench's own step)
 _SETTLED = 0.004  # rad
 _SETTLE_LIMIT = 0.4  # s
 _FINGER_SPEED = 0.2  # m/s

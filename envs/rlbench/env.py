@@ -10,12 +10,12 @@ from jaxtyping import Float, Float32, UInt8
 from scipy.spatial.transform import Rotation
 
 from envs.rlbench import lab, panda
-from envs.rlbench.controller import CHECK_INTERVAL, Controller
+from envs.rlbench.controller import Controller
 from envs.rlbench.planner import Planner, PlanningError
 from envs.rlbench.pose import Pose
-from envs.rlbench.render import Cameras
+from envs.rlbench.render import Cameras, focus_shadows
 from envs.rlbench.task import Keyframe, PlacementError, Task
-from envs.rlbench.world import PICTURE_QUALITY, TIMESTEP, Quality, World
+from envs.rlbench.world import PICTURE_QUALITY, Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite
 from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
@@ -32,7 +32,7 @@ PROPRIOCEPTION = (
 )
 _RESET_ATTEMPTS = 40
 _SETTLE_STEPS = 150  # physics steps after placing (RLBench: ten of 0.05 s)
-_TICKS_A_CHECK = 3
+_TICKS_A_CHECK = 3  # of the controller's ticks of 0.02 s (RLBench checks every 0.05 s)
 _FRAME_TICKS = 3  # ticks between two video frames: about 17 a second of simulated time
 
 
@@ -103,7 +103,6 @@ class MujocoEnv(Env):
         sentences = self._task.instructions(episode.variation)
         self._instruction = sentences[int(rng.integers(len(sentences)))]
         self._steps, self._expert_steps = 0, 0
-        self._succeeded = False
         self._seconds = {}
         self._frames, self._intermediate = [], []
         return self._observe()
@@ -145,8 +144,7 @@ class MujocoEnv(Env):
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
         """See `Env.step`."""
-        if self._episode is None:
-            raise RuntimeError("reset the environment before the first step")
+        episode = self._need_episode()
         self._seconds = {"planning": 0.0, "physics": 0.0, "rendering": 0.0}
         self._frames, self._intermediate = [], []
         try:
@@ -158,7 +156,7 @@ class MujocoEnv(Env):
         target = Pose(action[POSITION], Rotation.from_quat(quaternion))
         begin = time.perf_counter()
         try:
-            path = self._planner.plan(target, seed=self._episode.seed * 1000 + self._steps + 1)
+            path = self._planner.plan(target, seed=episode.seed * 1000 + self._steps + 1)
         except PlanningError as error:
             return self._failed(str(error), planner=True)
         finally:
@@ -227,6 +225,7 @@ class MujocoEnv(Env):
         """A picture for people from any camera: multisampling and shadows, unlike the observation."""
         if self._studio is None:
             self._studio = _world(self._task_class, PICTURE_QUALITY, (720, 1280))
+            focus_shadows(self._studio)
         world = self._studio
         if (height, width) not in self._studio_cameras:
             self._studio_cameras[height, width] = Cameras(world, height, width, shadows=True)
@@ -256,12 +255,22 @@ class MujocoEnv(Env):
         return self._encode(keyframe)
 
     def hold_action(self) -> Float32[np.ndarray, "128"]:
-        """The present tip pose and gripper state."""
+        """The present tip pose and gripper state.
+
+        Raises:
+            RuntimeError: Before the first reset.
+        """
+        self._need_episode()
         return self._encode(Keyframe(self._world.tip, self._controller.open))
 
     def _encode(self, keyframe: Keyframe) -> Float32[np.ndarray, "128"]:
         native = [*keyframe.pose.position, *_positive(keyframe.pose.rotation.as_quat()), float(keyframe.open)]
         return self.spec.embodiment.encode(np.array(native, dtype=np.float32))
+
+    def _need_episode(self) -> Episode:
+        if self._episode is None:
+            raise RuntimeError("reset the environment first")
+        return self._episode
 
     def _start_posture(self) -> Float[np.ndarray, "7"]:
         start = Pose(np.array(panda.START_POSITION), Rotation.from_quat(panda.START_QUATERNION))
@@ -286,6 +295,3 @@ def _world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128
 def _positive(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
     """The representative of q and -q (xyzw) whose largest entry is positive."""
     return quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])
-
-
-assert CHECK_INTERVAL * TIMESTEP == 0.05

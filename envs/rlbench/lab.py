@@ -88,7 +88,7 @@ def lab_bodies() -> str:
       <geom class="visual" type="box" size=".02 4 1.8" pos="-2.53 0 1.8" material="panels"/>
       <geom name="table" class="static" type="box" size=".8 .55 .025" pos=".3 0 .725" material="wood"/>
       {legs}{cameras}
-      <camera name="studio" pos="1.55 -1.05 1.75" xyaxes=".62 .785 0 -.36 .285 .888" fovy="42"/>
+      <camera name="studio" pos="1.85 .5 1.92" xyaxes="-0.2791 0.9602 0 -0.4037 -0.1174 0.9073" fovy="42"/>
     """
 
 

@@ -52,8 +52,10 @@ def _decimated(path: Path) -> bytes:
         if len(mesh.faces) > VISUAL_FACES:
             mesh = mesh.simplify_quadric_decimation(face_count=VISUAL_FACES)
         cached.parent.mkdir(parents=True, exist_ok=True)
+        stl = mesh.export(file_type="stl")
+        assert isinstance(stl, bytes)  # STL is binary; other formats give text or a dictionary
         # Several workers may get here at once: write aside, then rename.
         with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
-            file.write(mesh.export(file_type="stl"))
+            file.write(stl)
         os.replace(file.name, cached)
     return cached.read_bytes()

@@ -69,7 +69,7 @@ class Task(ABC):
         """Called when the scene has settled: remembers what success is measured against."""
 
     def update(self, world: World) -> None:  # noqa: B027
-        """Called every 0.05 s of an episode before `success`: latches what must not be forgotten."""
+        """Called every 0.06 s of an episode before `success`: latches what must not be forgotten."""
 
     @abstractmethod
     def success(self, world: World) -> bool:

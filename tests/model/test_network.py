@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ import torch
 
 from envs.spec import InputError
 from model.actions import KEYFRAME_EEF
+from model.cameras import CameraModel
 from model.checkpoint import FORMAT, CheckpointFacts, load_checkpoint, save_checkpoint
-from model.encoder import EncoderConfig, ObservationBatch, pixel_grid, pointer_loss
+from model.encoder import EncoderConfig, ObservationBatch
 from model.network import Network, NetworkConfig, fresh_network, parameter_count
 from model.normalize import Normalizer
 from model.objectives import REGISTRY, load_objective
@@ -18,6 +20,11 @@ CONFIG = NetworkConfig(
     EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4),
     TrunkConfig(32, input_dim=8, horizon=2, width=32, blocks=2, heads=4, ffn=48, cross_ffn=32),
 )
+CAMERAS = (
+    CameraModel(60.0, "world", (0.1, 0.2, 1.5), (0.0, 0.0, 0.0, 1.0)),
+    CameraModel(80.0, "eef", (0.0, 0.05, 0.1), (0.0, 0.6, 0.0, 0.8)),
+)
+CALIBRATED = replace(CONFIG, encoder=replace(CONFIG.encoder, cameras=CAMERAS))
 
 
 def network(config: NetworkConfig = CONFIG) -> Network:
@@ -34,7 +41,9 @@ def batch(size: int = 3, seed: int = 0) -> ObservationBatch:
     words = torch.randint(2, 10, (size, 6), generator=rng)
     words[:, 4:] = 0
     images = torch.randint(0, 256, (size, 2, 32, 32, 3), generator=rng).to(torch.uint8)
-    return ObservationBatch(images, torch.randn(size, 3, generator=rng), words)
+    state = torch.randn(size, 3, generator=rng)
+    tip = torch.nn.functional.normalize(torch.randn(size, 4, generator=rng), dim=-1)
+    return ObservationBatch(images, state, words, torch.cat([torch.randn(size, 3, generator=rng), tip], dim=-1))
 
 
 def ids(size: int = 3) -> torch.Tensor:
@@ -42,12 +51,16 @@ def ids(size: int = 3) -> torch.Tensor:
 
 
 def test_samples_of_one_observation_do_not_see_each_other_or_other_observations():
-    net, noise = network(), torch.randn(3, 4, 2, 8)
+    net, noise = network(CALIBRATED), torch.randn(3, 4, 2, 8)
     with torch.no_grad():
-        together = net.trunk(noise, net.encode(batch(), ids()))
-        alone = net.trunk(noise[1:2, 2:3], net.encode(ObservationBatch(*(t[1:2] for t in batch())), ids(1)))
+        context, output = net.encode_and_point(batch(), ids())
+        together = net.trunk(noise, context)
+        context, single = net.encode_and_point(ObservationBatch(*(t[1:2] for t in batch())), ids(1))
+        alone = net.trunk(noise[1:2, 2:3], context)
     assert together.shape == (3, 4, 2, 128)
     assert torch.allclose(together[1:2, 2:3], alone, atol=1e-5)
+    assert torch.allclose(output.pointer[1:2], single.pointer, atol=1e-4)
+    assert torch.allclose(output.point[1:2], single.point, atol=1e-4)
 
 
 def test_every_input_matters_and_padding_does_not():
@@ -109,17 +122,25 @@ def test_a_view_is_cut_into_patches_at_their_places():
     assert changed.nonzero().tolist() == [[1, 9 // 4, 22 // 4]]
 
 
-def test_pointer_loss_is_least_at_the_true_pixel_and_skips_hidden_views():
-    pixel = torch.tensor([[[21.0, 9.0], [float("nan"), 3.0], [50.0, 9.0]]])
-    grid = (pixel_grid(8) + 1) * 16  # cell centres in pixels, column and row
-    heat = lambda x, y: -((grid - torch.tensor([x, y])) ** 2).sum(-1) / 18  # noqa: E731
-    values = {}
-    for x, y in [(21.0, 9.0), (9.0, 21.0), (25.0, 9.0), (21.0, 13.0)]:
-        logits = torch.stack([heat(x, y), torch.randn(64) * 9, torch.randn(64) * 9])[None]
-        values[x, y] = pointer_loss(logits, pixel, 32).item()
-    assert min(values, key=values.get) == (21.0, 9.0)
-    hidden = torch.full((1, 1, 2), float("nan"))
-    assert pointer_loss(torch.randn(1, 1, 64), hidden, 32).item() == 0.0
+def test_calibration_adds_a_point_and_nothing_else():
+    """Same weights and tokens with and without it; the end effector's pose reaches the point alone."""
+    plain, calibrated = network(), network(CALIBRATED)
+    moved = batch()._replace(tip=batch(seed=1).tip)
+    with torch.no_grad():
+        without, output, other = plain.encoder(batch()), calibrated.encoder(batch()), calibrated.encoder(moved)
+    assert plain.state_dict().keys() == calibrated.state_dict().keys()
+    assert without.point is None and output.point.shape == (3, 3) and output.pointer.shape == (3, 2, 8 * 8 + 1)
+    assert torch.equal(without.tokens, output.tokens) and torch.equal(without.pointer, output.pointer)
+    assert torch.equal(other.tokens, output.tokens) and not torch.allclose(other.point, output.point, atol=1e-2)
+
+
+def test_the_point_depends_on_views_and_words():
+    net = network(CALIBRATED)
+    with torch.no_grad():
+        base = net.encoder(batch()).point
+        for field in ("images", "proprioception", "words"):
+            other = net.encoder(batch()._replace(**{field: getattr(batch(seed=1), field)})).point
+            assert not torch.allclose(base, other, atol=1e-4)
 
 
 def test_words():
@@ -176,6 +197,20 @@ def test_a_checkpoint_comes_back_whole(tmp_path, facts):
         assert torch.equal(tensor, net.state_dict()[name].bfloat16().float())
     assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]
     assert save_checkpoint(path, facts, net.state_dict()) == digest
+
+
+def test_calibration_survives_the_checkpoint(tmp_path, facts):
+    path, facts = tmp_path / "c.safetensors", replace(facts, network=CALIBRATED)
+    plain = json.loads(json.dumps(asdict(CALIBRATED.encoder)))
+    assert isinstance(plain["cameras"][0], dict) and EncoderConfig(**plain) == CALIBRATED.encoder
+    save_checkpoint(path, facts, network(CALIBRATED).state_dict())
+    loaded = load_checkpoint(path)
+    cameras = loaded.facts.network.encoder.cameras
+    assert loaded.facts == facts and cameras == CAMERAS and all(isinstance(c, CameraModel) for c in cameras)
+    net = network(CALIBRATED)
+    net.load_state_dict({name: tensor.bfloat16().float() for name, tensor in net.state_dict().items()})
+    with torch.no_grad():
+        assert torch.equal(net.encoder(batch()).point, loaded.network.encoder(batch()).point)
 
 
 def test_wrong_files_are_refused_by_name(tmp_path, facts):

@@ -1,26 +1,34 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from envs.spec import Camera, InputError, TaskSpec
-from model.actions import KEYFRAME_EEF
+from model.actions import EMBODIMENTS, KEYFRAME_EEF
+from model.anchor import from_offsets
+from model.cameras import CameraModel
 from model.checkpoint import CheckpointFacts, save_checkpoint
-from model.encoder import EncoderConfig
-from model.network import NetworkConfig, fresh_network
+from model.encoder import EncoderConfig, ObservationBatch
+from model.network import Network, NetworkConfig, fresh_network
 from model.normalize import Normalizer
+from model.objectives import load_objective
 from model.text import Vocabulary
 from model.trunk import TrunkConfig
 from policies.drifting import DriftingPolicy
 
-NAMES = ("gripper_open", "time")
+TIP = ("eef_x", "eef_y", "eef_z", "eef_qx", "eef_qy", "eef_qz", "eef_qw")
+NAMES = ("gripper_open", *TIP, "time")
+WRIST = Camera("wrist", 32, 32, 60.0, "eef", (0.0, 0.1, -0.05), (0.0, 0.0, 0.6, 0.8))
+FRONT = Camera("front", 32, 32, 40.0, "world", (1.0, 0.2, 1.5), (0.5, 0.5, 0.5, 0.5))
 
 
 def spec(**changes) -> TaskSpec:
     fields = {
         "suite": "toy",
         "task": "push",
-        "cameras": (Camera("front", 32, 32), Camera("wrist", 32, 32), Camera("other", 8, 8)),
-        "proprioception": ("time", "joint_0", "gripper_open"),
+        "cameras": (FRONT, WRIST, Camera("other", 8, 8)),
+        "proprioception": ("time", "joint_0", "gripper_open", *TIP),
         "convention": KEYFRAME_EEF,
         "control_hz": None,
         "max_steps": 25,
@@ -35,13 +43,15 @@ def spec(**changes) -> TaskSpec:
     return TaskSpec(**(fields | changes))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def make_checkpoint(path, calibrated: bool) -> tuple[CheckpointFacts, Network]:
+    """Writes a checkpoint; returns its facts, and its network with the weights as they were rounded."""
     vocabulary = Vocabulary.learn(["push the red button"])
     rng = np.random.default_rng(0)
     native = np.concatenate([rng.uniform(size=(9, 3)), np.tile([1.0, 0, 0, 0, 1], (9, 1))], axis=1)
+    cameras = tuple(CameraModel(c.fov, c.mount, c.position, c.quaternion) for c in (WRIST, FRONT))
+    encoder = EncoderConfig(2, 32, len(NAMES), len(vocabulary), vocabulary.max_words, width=32, channels=8)
     network = NetworkConfig(
-        EncoderConfig(2, 32, 2, len(vocabulary), vocabulary.max_words, width=32, channels=8),
+        replace(encoder, cameras=cameras if calibrated else ()),
         TrunkConfig(32, width=32, blocks=1, heads=4, ffn=32, cross_ffn=32, horizon=2),
     )
     facts = CheckpointFacts(
@@ -49,19 +59,37 @@ def checkpoint(tmp_path_factory):
         "drifting",
         {"samples": 4},
         vocabulary,
-        Normalizer.fit("absolute_eef", native, rng.uniform(size=(9, 2))),
+        Normalizer.fit("absolute_eef", native, rng.uniform(size=(9, len(NAMES)))),
         ("wrist", "front"),
         NAMES,
         KEYFRAME_EEF,
         {"step": 1},
     )
-    weights = fresh_network(network, 0)
+    weights = fresh_network(network, 0).eval()
     # Gates start at zero: without this the noise would hardly reach the output.
-    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for parameter in weights.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    path = tmp_path_factory.mktemp("checkpoint") / "policy.safetensors"
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     save_checkpoint(path, facts, weights.state_dict())
+    weights.load_state_dict({name: tensor.bfloat16().float() for name, tensor in weights.state_dict().items()})
+    return facts, weights
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["uncalibrated", "calibrated"])
+def made(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "policy.safetensors"
+    return path, *make_checkpoint(path, request.param)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(made):
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "calibrated.safetensors"
+    make_checkpoint(path, True)
     return path
 
 
@@ -69,7 +97,7 @@ def observation(seed: int = 0):
     rng = np.random.default_rng(seed)
     return {
         "images": {name: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for name in ("front", "wrist")},
-        "proprioception": np.array([0.5, 9.0, 1.0], np.float32),
+        "proprioception": np.array([0.5, 9.0, 1.0, 0.3, 0.1, 1.1, 0.6, 0.0, 0.0, 0.8], np.float32),
         "instruction": "Push the RED, unheard-of button!",
     }
 
@@ -101,7 +129,7 @@ def test_what_it_sees_matters(checkpoint):
     policy = DriftingPolicy(str(checkpoint))
     changed_views, changed_state = observation(), observation()
     changed_views["images"] = {"front": np.zeros((32, 32, 3), np.uint8), "wrist": observation()["images"]["wrist"]}
-    changed_state["proprioception"] = np.array([-0.5, 9.0, 1.0], np.float32)
+    changed_state["proprioception"][0] = -0.5
     changed_words = observation() | {"instruction": "red"}
     results = []
     for obs in (observation(), changed_views, changed_state, changed_words):
@@ -111,12 +139,57 @@ def test_what_it_sees_matters(checkpoint):
         assert not np.allclose(results[0], other, atol=1e-6)
 
 
+def test_the_checkpoint_alone_makes_the_policy(made):
+    """The policy acts as its parts do: network with its calibration, objective, offsets from the point, scales."""
+    path, facts, network = made
+    policy, obs = DriftingPolicy(str(path)), observation()
+    policy.reset(spec(), 3)
+    state = obs["proprioception"][[2, *range(3, 10), 0]]
+    with torch.inference_mode():
+        context, encoded = network.encode_and_point(
+            ObservationBatch(
+                torch.from_numpy(np.stack([obs["images"]["wrist"], obs["images"]["front"]]))[None],
+                torch.from_numpy(facts.normalizer.proprioception(state))[None],
+                torch.from_numpy(facts.vocabulary.encode([obs["instruction"]])),
+                torch.from_numpy(state[1:8])[None],
+            ),
+            torch.tensor([EMBODIMENTS["absolute_eef"].id]),
+        )
+        rng = torch.Generator().manual_seed(3)
+        chunk = load_objective("drifting", **facts.options).sample(network.trunk, context, 1, rng)[:, 0]
+        expected = facts.normalizer.to_action(from_offsets(chunk, encoded.point, facts.normalizer)[0].numpy())
+    assert (encoded.point is not None) == bool(facts.network.encoder.cameras)
+    assert np.array_equal(policy.act(obs).actions, expected)
+
+
 def test_proprioception_is_read_by_name(checkpoint):
-    policy = DriftingPolicy(str(checkpoint))
+    policy, obs = DriftingPolicy(str(checkpoint)), observation()
     policy.reset(spec(), 0)
-    before = policy.act(observation()).actions
-    policy.reset(spec(proprioception=("gripper_open", "time")), 0)
-    assert np.array_equal(before, policy.act(observation() | {"proprioception": np.array([1.0, 0.5])}).actions)
+    before = policy.act(obs).actions
+    order = [2, *range(9, 2, -1), 0]
+    policy.reset(spec(proprioception=("gripper_open", *TIP[::-1], "time")), 0)
+    assert np.array_equal(before, policy.act(obs | {"proprioception": obs["proprioception"][order]}).actions)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("front", {"fov": 41.0}),
+        ("front", {"fov": None}),
+        ("front", {"position": (1.0, 0.2, 1.501)}),
+        ("wrist", {"mount": "world"}),
+        ("wrist", {"quaternion": (0.0, 0.6, 0.0, 0.8)}),
+    ],
+)
+def test_a_camera_that_is_elsewhere_is_refused(calibrated, tmp_path, name, change):
+    policy = DriftingPolicy(str(calibrated))
+    cameras = tuple(replace(c, **change) if c.name == name else c for c in spec().cameras)
+    with pytest.raises(InputError, match=f"camera {name} of task toy/push.*trained for this suite"):
+        policy.reset(spec(cameras=cameras), 0)
+    policy.reset(spec(), 0)
+    policy.reset(spec(cameras=cameras[::-1][:1] + spec().cameras[:2]), 0)
+    make_checkpoint(tmp_path / "c.safetensors", False)
+    DriftingPolicy(str(tmp_path / "c.safetensors")).reset(spec(cameras=cameras), 0)  # it never learned where they are
 
 
 def test_what_does_not_fit_is_refused(checkpoint, tmp_path):
@@ -126,6 +199,6 @@ def test_what_does_not_fit_is_refused(checkpoint, tmp_path):
         DriftingPolicy(str(checkpoint), device="warp")
     policy = DriftingPolicy(str(checkpoint))
     with pytest.raises(InputError, match="gripper_open"):
-        policy.reset(spec(proprioception=("time",)), 0)
+        policy.reset(spec(proprioception=("time", *TIP)), 0)
     with pytest.raises(InputError, match=r"16 x 16"):
         policy.reset(spec(cameras=(Camera("front", 16, 16), Camera("wrist", 32, 32))), 0)

@@ -1,0 +1,96 @@
+"""The pointer: its loss, and the point in space where the views' pointers meet."""
+
+import pytest
+import torch
+
+from model.cameras import CameraModel, project
+from model.encoder import Encoder, EncoderConfig, pixel_grid, pointer_loss
+
+TURN = (0.0, 0.0, 0.0, 1.0)
+# From above (looking along -z), from the side (along -x: up is z), and one on the end effector.
+CAMERAS = (
+    CameraModel(60.0, "world", (0.0, 0.0, 1.5), TURN),
+    CameraModel(60.0, "world", (1.5, 0.0, 0.2), (0.5, 0.5, 0.5, 0.5)),
+    CameraModel(80.0, "eef", (0.0, 0.0, 0.1), TURN),
+)
+TIP = torch.tensor([[0.1, -0.2, 0.6, 0.0, 0.0, 0.0, 1.0]])
+POINT = torch.tensor([[0.15, -0.1, 0.2]])
+
+
+def heat(centre: torch.Tensor, cells: int, width: float = 0.05, unseen: float = -20.0) -> torch.Tensor:
+    """Pointer logits [..., cells * cells + 1] of a bump at image coordinates [..., 2]."""
+    bump = -(pixel_grid(cells) - centre[..., None, :]).square().sum(-1) / (2 * width**2)
+    return torch.cat([bump, torch.full_like(bump[..., :1], unseen)], dim=-1)
+
+
+def test_the_loss_is_least_at_the_true_pixel():
+    image = torch.tensor([[[0.3, -0.45]]])
+    candidates = [(0.3, -0.45), (-0.45, 0.3), (0.45, -0.45), (0.3, -0.6), (0.3, 0.45), (-0.3, -0.45)]
+    losses = {xy: pointer_loss(heat(torch.tensor([[xy]]), 16), image).item() for xy in candidates}
+    assert min(losses, key=losses.get) == (0.3, -0.45)
+    seen = pointer_loss(heat(image, 16), image)
+    assert pointer_loss(heat(image, 16, unseen=10.0), image) > seen + 1
+
+
+@pytest.mark.parametrize("place", [(1.2, 0.0), (0.0, -1.01), (float("nan"), float("nan")), (float("nan"), 0.3)])
+def test_where_the_point_is_not_in_view_the_last_entry_is_the_answer(place):
+    image = torch.tensor([[place]])
+    logits = torch.randn(1, 1, 65, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = pointer_loss(logits, image)
+    assert torch.allclose(loss, -logits.log_softmax(-1)[0, 0, -1])
+    loss.backward()
+    assert logits.grad.isfinite().all() and logits.grad[0, 0, -1] < 0 and (logits.grad[0, 0, :-1] > 0).all()
+
+
+def test_views_are_averaged():
+    image = torch.tensor([[[0.3, -0.45], [float("nan"), float("nan")], [-0.2, 0.7]]])
+    logits = torch.randn(1, 3, 257, generator=torch.Generator().manual_seed(0))
+    alone = [pointer_loss(logits[:, view : view + 1], image[:, view : view + 1]) for view in range(3)]
+    assert torch.allclose(pointer_loss(logits, image), sum(alone) / 3)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(EncoderConfig(3, 128, 4, 5, 4, width=16, channels=4, keypoints=2, cameras=CAMERAS))
+
+
+def test_the_views_pointers_meet_at_the_point_they_show(encoder):
+    image = project(CAMERAS, TIP, POINT)
+    assert (image.abs() < 0.9).all()
+    found = encoder.point(heat(image, 32), TIP)
+    assert (found - POINT).norm() < 0.005
+    # Two views that see it are enough: what the third would say then does not matter.
+    elsewhere = image.clone()
+    elsewhere[0, 0] += 0.5
+    blind = heat(elsewhere, 32)
+    blind[0, 0, -1] = 20.0
+    assert (encoder.point(blind, TIP) - POINT).norm() < 0.005
+    assert (encoder.point(heat(elsewhere, 32), TIP) - POINT).norm() > 0.05
+
+
+def test_where_no_view_sees_anything_the_point_is_the_end_effector(encoder):
+    nothing = heat(torch.zeros(1, 3, 2), 32, unseen=60.0)
+    assert torch.allclose(encoder.point(nothing, TIP), TIP[:, :3], atol=1e-4)
+
+
+def test_a_second_candidate_does_not_pull_the_point_between_the_two(encoder):
+    image = project(CAMERAS, TIP, POINT)
+    second = image + torch.tensor([0.5, 0.3])
+    logits = torch.logaddexp(heat(image, 32), heat(second, 32) - 0.4)
+    assert (encoder.point(logits, TIP) - POINT).norm() < 0.01
+
+
+def test_the_point_teaches_pointer_and_gains(encoder):
+    logits = heat(project(CAMERAS, TIP, POINT) + 0.05, 32, width=0.1, unseen=-1.0).requires_grad_()
+    encoder.zero_grad()
+    # The views must disagree, or their weights would not matter.
+    shifted = logits + heat(torch.tensor([[[0.0, 0.0], [0.2, 0.1], [-0.3, 0.1]]]), 32, width=0.5, unseen=0.0)
+    (encoder.point(shifted, TIP) - POINT).norm().backward()
+    assert logits.grad.isfinite().all() and (logits.grad.abs().sum(-1) > 0).all()
+    assert (encoder.view_gain.grad.abs() > 0).all()
+
+
+def test_every_view_needs_its_calibration():
+    with pytest.raises(ValueError, match="3 calibrations for 2 views"):
+        EncoderConfig(2, 32, 4, 5, 4, cameras=CAMERAS)
