@@ -185,8 +185,21 @@ def test_interfaces_and_results_need_neither_torch_nor_a_simulator(module):
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
 
 
+def python_examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+@pytest.mark.sim
+def test_gymnasium_loop_of_the_readme_works():
+    _, example = python_examples()
+    ending = "print('reward', reward, 'success', info['success'])"
+    code, output, errors = shell(sys.executable, "-c", f"{example}\n{ending}", PYTHONPATH=str(ROOT))
+    assert code == 0, output + errors
+    assert re.search(r"^reward (1.0 success True|0.0 success False)$", output, re.M), output
+
+
 def test_policy_of_the_readme_works(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    example, _ = python_examples()
     (tmp_path / "my_pkg").mkdir()
     (tmp_path / "my_pkg/mine.py").write_text(example)
     command = [sys.executable, "-m", "envs.run", "--suite", "mock", "--policy", "my_pkg.mine:MyPolicy"]
