@@ -1,0 +1,47 @@
+"""What is written by hand in README and model card against the committed records and weights."""
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from results.leaderboard import load_entries
+from results.records import RECORDS_DIR, percentiles, read_run
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "policies/checkpoints/rlbench18_drifting.safetensors"
+ENTRIES = {entry.name: entry for entry in load_entries(RECORDS_DIR) if entry.suite.name == "rlbench18"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "row"), [("drifting", "drifting"), ("expert", "scripted expert"), ("random", "random"), ("zero", "zero")]
+)
+def test_readme_shows_the_recorded_results(policy, row):
+    entry = ENTRIES[policy]
+    (line,) = re.findall(rf"^\| {row}.*$", (ROOT / "README.md").read_text(), re.M)
+    low, high = entry.mean.interval()
+    failed = sum(episode.planner_failures > 0 for episode in entry.run.episodes)
+    assert f"| {100 * entry.mean.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] | {failed} of {entry.mean.n} |" in line
+    if policy == "drifting":
+        calls = percentiles(ms for episode in entry.run.episodes for ms in episode.latency.ms)
+        assert f"| {calls['p50']:.1f} / {calls['p95']:.1f} |" in line
+
+
+def test_the_recorded_drifting_policy_is_the_one_that_ships():
+    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert ENTRIES["drifting"].run.header.policy.checkpoint_sha256 == digest
+    assert f"`{digest}`" in WEIGHTS.with_name("README.md").read_text()
+    assert WEIGHTS.stat().st_size <= 18_000_000
+
+
+def test_every_expert_is_accepted():
+    run = read_run(ROOT / "results/acceptance/rlbench18_expert_validation.jsonl")
+    assert run.header.policy.name == "expert" and run.header.seed_block["name"] == "validation" and not run.missing
+    assert run.header.protocol_hash == ENTRIES["expert"].run.header.protocol_hash
+    solved = Counter(episode.task for episode in run.episodes if episode.outcome == "success")
+    played = Counter(episode.task for episode in run.episodes)
+    for task in ENTRIES["expert"].suite.tasks:
+        assert played[task] == 100 and solved[task] >= 98, task
+        assert ENTRIES["zero"].rates[task].successes == 0
