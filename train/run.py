@@ -143,6 +143,8 @@ def train(config: TrainConfig, demos: DemoDataset, held_out: DemoDataset | None 
     objective = objective_of(config)
     facts = facts_of(config, objective, demos)
     calibrated = bool(facts.network.encoder.cameras)
+    if not calibrated:
+        print(f"the cameras of {config.suite} are not calibrated: training without the pointer", flush=True)
     data = prepare(demos, calibrated, config.horizon, facts.normalizer, facts.vocabulary)
     watched = None
     if held_out is not None:

@@ -11,6 +11,11 @@ if sys.platform == "linux":
     # Read when mujoco is first imported: without a display only off-screen back ends work.
     os.environ.setdefault("MUJOCO_GL", "egl")
 
+RENDERING_REMEDY = (
+    "Debian/Ubuntu: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri and leave MUJOCO_GL unset; "
+    "or apt-get install libosmesa6 and set MUJOCO_GL=osmesa."
+)
+
 
 def make(suite: Suite, task: str, sim: str, options: dict[str, Any]) -> Env:
     """Builds a task's environment.
@@ -22,7 +27,7 @@ def make(suite: Suite, task: str, sim: str, options: dict[str, Any]) -> Env:
         options: None are known.
 
     Raises:
-        InputError: An unknown option, or the simulator's packages are missing.
+        InputError: An unknown option, the simulator's packages are missing, or it cannot render off screen.
     """
     if options:
         raise InputError(f"the embedded back end takes no option {', '.join(options)}; leave it out.")
@@ -49,7 +54,10 @@ def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:
 def _need_mujoco() -> None:
     try:
         import mujoco  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise InputError(
-            "the embedded RLBench needs MuJoCo. Install: pip install -e '.[sim-mujoco]' (or run ./setup.sh)"
+            f"the embedded RLBench needs the package {error.name}. Install: pip install -e '.[sim-mujoco]' "
+            "(or run ./setup.sh)"
         ) from error
+    except Exception as error:  # it loads its GL library here, and what is missing fails in many ways
+        raise InputError(f"MuJoCo's off-screen rendering does not load ({error}). {RENDERING_REMEDY}") from error

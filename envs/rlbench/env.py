@@ -65,7 +65,11 @@ class MujocoEnv(Env):
     """
 
     def __init__(self, suite: Suite, task: type[Task]) -> None:
-        """Compiles the task's world; rendering starts with the first observation."""
+        """Compiles the task's world and opens its cameras.
+
+        Raises:
+            InputError: The suite's options do not exist, or there is no off-screen GL.
+        """
         self.spec = task_spec(suite, task)
         self.record_frames = False
         self.intermediate_observations = 0
@@ -77,7 +81,9 @@ class MujocoEnv(Env):
         self._world = _world(task, Quality(samples=suite.options["multisampling"]))
         self._planner = Planner(self._world)
         self._start = self._start_posture()
-        self._cameras: Cameras | None = None
+        # Now, not with the first observation: where GL is missing a run must end before it has begun.
+        size = self.spec.cameras[0].height, self.spec.cameras[0].width
+        self._cameras: Cameras | None = Cameras(self._world, *size)
         # Pictures for people come from a second, prettier model of the same scene, made when first asked for.
         self._studio: World | None = None
         self._studio_cameras: dict[tuple[int, int], Cameras] = {}
@@ -171,21 +177,22 @@ class MujocoEnv(Env):
 
     def _run(self, motion: Iterator[float], marks: list[float]) -> bool:
         """Plays a motion; true as soon as the task succeeds."""
-        clock = time.perf_counter()
-        for tick, share in enumerate(motion):
-            if self.record_frames and tick % _FRAME_TICKS == 0:
-                self._seconds["physics"] += time.perf_counter() - clock
-                self._frames.append(self.render())
-                clock = time.perf_counter()
-            while marks and share >= marks[0]:
-                marks.pop(0)
-                self._intermediate.append(self._observe())
-            if tick % _TICKS_A_CHECK == 0 and self._check():
-                self._seconds["physics"] += time.perf_counter() - clock
-                return True
-        succeeded = self._check()
-        self._seconds["physics"] += time.perf_counter() - clock
+        begin, rendered = time.perf_counter(), self._seconds["rendering"]
+        succeeded = any(self._after_tick(tick, share, marks) for tick, share in enumerate(motion)) or self._check()
+        elapsed = time.perf_counter() - begin
+        self._seconds["physics"] += elapsed - (self._seconds["rendering"] - rendered)
         return succeeded
+
+    def _after_tick(self, tick: int, share: float, marks: list[float]) -> bool:
+        """Takes the pictures that are due, and says whether the task was seen to succeed."""
+        if self.record_frames and tick % _FRAME_TICKS == 0:
+            begin = time.perf_counter()
+            self._frames.append(self.render())
+            self._seconds["rendering"] += time.perf_counter() - begin
+        while marks and share >= marks[0]:
+            marks.pop(0)
+            self._intermediate.append(self._observe())
+        return tick % _TICKS_A_CHECK == 0 and self._check()
 
     def _check(self) -> bool:
         self._task.update(self._world)
@@ -205,8 +212,7 @@ class MujocoEnv(Env):
     def _observe(self) -> Observation:
         begin = time.perf_counter()
         world = self._world
-        if self._cameras is None:
-            self._cameras = Cameras(world, self.spec.cameras[0].height, self.spec.cameras[0].width)
+        assert self._cameras is not None, "the environment is closed"
         images = {camera.name: self._cameras.image(camera.name) for camera in self.spec.cameras}
         tip, fingers = world.tip, world.fingers
         opened = 1.0 if fingers[0] > 0.95 * panda.FINGER_OPEN else 0.0

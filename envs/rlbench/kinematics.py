@@ -30,7 +30,12 @@ _POSTURES = np.array(
 
 
 class Kinematics:
-    """The arm alone, without geometry: cheap enough to call some thousand times a second."""
+    """The arm alone, without geometry: cheap enough to call some thousand times a second.
+
+    Attributes:
+        low: Least joint angles of its solutions, rad.
+        high: Greatest joint angles, rad.
+    """
 
     def __init__(self) -> None:
         xml = (
@@ -40,8 +45,8 @@ class Kinematics:
         self._model = mujoco.MjModel.from_xml_string(xml)
         self._data = mujoco.MjData(self._model)
         self._tip = self._model.site("tip").id
-        self._low = panda.JOINT_LOW + _LIMIT_MARGIN
-        self._high = panda.JOINT_HIGH - _LIMIT_MARGIN
+        self.low = panda.JOINT_LOW + _LIMIT_MARGIN
+        self.high = panda.JOINT_HIGH - _LIMIT_MARGIN
         self._jacobian = np.zeros((6, self._model.nv))
 
     def tip(self, joints: Float[np.ndarray, "7"]) -> Pose:
@@ -61,7 +66,7 @@ class Kinematics:
         """
         model, data, jacobian = self._model, self._data, self._jacobian
         goal = target.rotation.as_matrix()
-        joints = np.clip(start, self._low, self._high)
+        joints = np.clip(start, self.low, self.high)
         for _ in range(iterations):
             data.qpos[:7] = joints
             mujoco.mj_kinematics(model, data)
@@ -78,7 +83,7 @@ class Kinematics:
             mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._tip)
             J = jacobian[:, :7]
             step = J.T @ np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), error)
-            joints = np.clip(joints + np.clip(step, -0.4, 0.4), self._low, self._high)
+            joints = np.clip(joints + np.clip(step, -0.4, 0.4), self.low, self.high)
         return None
 
     def solutions(self, target: Pose, start: Float[np.ndarray, "7"]) -> list[Float[np.ndarray, "7"]]:

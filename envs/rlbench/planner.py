@@ -131,7 +131,7 @@ class Planner:
         self, start: Float[np.ndarray, "7"], goals: list[np.ndarray], rng: np.random.Generator
     ) -> JointPath | None:
         """Two trees that grow towards each other; returns a shortened path or None."""
-        low, high = self.kinematics._low, self.kinematics._high
+        low, high = self.kinematics.low, self.kinematics.high
         trees = [_Tree([start]), _Tree(goals)]
         for _ in range(_TREE_NODES):
             near, far = trees

@@ -4,7 +4,9 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
+from envs.rlbench import RENDERING_REMEDY
 from envs.rlbench.world import World
+from envs.spec import InputError
 
 _SHADOW_CENTRE = np.array([0.25, 0.0, 0.9])  # m
 _SHADOW_RADIUS = 1.1  # m: the table and little of the floor, which would show specks
@@ -29,15 +31,12 @@ class Cameras:
         """Opens a renderer.
 
         Raises:
-            RuntimeError: No off-screen GL (the message names the packages).
+            InputError: No off-screen GL (the message names the packages).
         """
         try:
             self._renderer = mujoco.Renderer(world.model, height, width)
         except Exception as error:
-            raise RuntimeError(
-                "off-screen rendering does not start. Debian/Ubuntu: apt-get install libegl1 libegl-mesa0 "
-                f"libgl1-mesa-dri; or set MUJOCO_GL=osmesa with libosmesa6. ({error})"
-            ) from error
+            raise InputError(f"off-screen rendering does not start ({error}). {RENDERING_REMEDY}") from error
         self._world = world
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(shadows)

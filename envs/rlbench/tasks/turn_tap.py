@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from envs.rlbench.pose import Pose
-from envs.rlbench.task import Keyframe, Task, facing_down
+from envs.rlbench.task import Keyframe, Task, facing_down, half_turn
 from envs.rlbench.world import World
 
 _SIDES = ("left", "right")
@@ -14,6 +14,8 @@ _AXIS_Z = 0.155  # m above the table: foot of the wing
 _WING_Z = 0.028  # m from there to the middle of the wing
 _TURN = np.deg2rad(108.0)  # the expert turns past the 90 degrees that count
 _QUARTER = 1.57  # rad
+# Of the two grasps half a turn apart the expert takes the one at or above this: it leaves the wrist room to turn.
+_LOWEST_YAW = np.deg2rad(-105.0)
 
 
 class TurnTap(Task):
@@ -71,7 +73,7 @@ class TurnTap(Task):
     def expert(self, world: World) -> list[Keyframe]:
         """Above the wing, grasp it across, twist."""
         handle = world.pose(f"{self._side}_handle")
-        yaw = _grasp_yaw(handle.yaw)
+        yaw = half_turn(handle.yaw, _LOWEST_YAW)
         above, grasp = handle.at(0, 0, 0.10), handle.at(0, 0, _WING_Z + 0.004)
         turned = yaw + _TURN
         return [
@@ -79,9 +81,3 @@ class TurnTap(Task):
             Keyframe(Pose(grasp, facing_down(yaw)), False),
             Keyframe(Pose(grasp, facing_down(turned)), False, linear=True),
         ]
-
-
-def _grasp_yaw(yaw: float) -> float:
-    """Of the two grasps half a turn apart, the one that leaves the wrist room to turn."""
-    low = np.deg2rad(-105.0)
-    return float((yaw - low) % np.pi + low)

@@ -12,18 +12,12 @@ pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco
 
 from envs.conformance import check_environment
 from envs.spec import Episode, InputError
+from envs.suite import load_suite
 from model.actions import GRIPPER, POSITION, QUATERNION
 
 pytestmark = pytest.mark.sim
 
-TASKS = (
-    "open_drawer",
-    "push_buttons",
-    "slide_block_to_color_target",
-    "turn_tap",
-    "reach_and_drag",
-    "put_item_in_drawer",
-)
+TASKS = tuple(load_suite("rlbench18").tasks)
 
 
 def episode(task, variation=0, seed=1_000_000):

@@ -6,17 +6,11 @@ import pytest
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco]'")
 
 from envs.rlbench.pose import Pose
+from envs.suite import load_suite
 
 pytestmark = pytest.mark.sim
 
-TASKS = (
-    "open_drawer",
-    "push_buttons",
-    "slide_block_to_color_target",
-    "turn_tap",
-    "reach_and_drag",
-    "put_item_in_drawer",
-)
+TASKS = tuple(load_suite("rlbench18").tasks)
 DRAWERS = ("bottom", "middle", "top")
 
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,12 @@ def test_a_resumed_run_is_the_same_run(tmp_path):
     cut = tmp_path / "cut.jsonl"
     cut.write_text("".join(lines[:3]) + lines[3][:40])  # header, two episodes, and one that was being written
     assert evaluate(cut, "--policy", "expert", "--resume") == whole
+
+
+def test_without_off_screen_rendering_nothing_is_written(tmp_path):
+    out = tmp_path / "run.jsonl"
+    command = [sys.executable, "-m", "envs.run", "--suite", "rlbench18", "--policy", "zero", "--out", str(out)]
+    environment = os.environ | {"MUJOCO_GL": "no_such_library"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and not out.exists()
+    assert done.stderr.startswith("error: ") and "libegl1" in done.stderr and "Traceback" not in done.stderr
