@@ -12,7 +12,7 @@ import numpy as np
 from envs.spec import Env, Episode, InputError, SimulatorError
 from model.actions import ActionError, check_action
 from policies.base import ActionChunk, Policy
-from results.records import EpisodeRecord, Latency
+from results.records import INVALID_ACTION, EpisodeRecord, Latency
 
 FrameSink = Callable[[np.ndarray], None]
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class _Trial:
         try:
             self._run(execution_horizon)
         except ActionError as error:
-            self.failure = f"invalid action: {error}"
+            self.failure = f"{INVALID_ACTION}{error}"
         except PolicyError as error:
             self.error = str(error)
         once, at_end = any(self.successes), bool(self.successes and self.successes[-1])

@@ -5,23 +5,21 @@ Examples:
 - python -m envs.run --suite rlbench18 --policy drifting --quick --video
 - python -m envs.run --suite rlbench18 --policy my_package.mine:MyPolicy --workers 2
 - python -m envs.run --suite mock --policy expert --tasks reach --episodes 5
+- python -m envs.run --suite rlbench18 --policy drifting --sim coppeliasim --demos /data/peract/test
 """
 
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import tyro
 
-from envs.progress import ConsoleReporter, print_summary
-from envs.runner import Evaluation, EvaluationPlan
+from envs.console import run_in_console
+from envs.progress import print_summary
+from envs.runner import EvaluationPlan
 from envs.spec import InputError
 from envs.suite import load_suite
 from envs.worker import WorkerPlan
@@ -35,7 +33,7 @@ class Config:
     suite: str
     """Name of a suite, or path of a suite's YAML file."""
     policy: str
-    """zero, random, expert, drifting, one from an installed package, or module:Class."""
+    """zero, random, expert, replay, drifting, one from an installed package, or module:Class."""
     checkpoint: str | None = None
     """Weights of the policy; by default the policy's own choice."""
     tasks: tuple[str, ...] = ()
@@ -50,6 +48,8 @@ class Config:
     """Processes, one simulator each. Changes the time, not the results."""
     sim: str | None = None
     """Simulator back end; by default the suite's first."""
+    demos: Path | None = None
+    """Folder of stored demonstrations that the episodes start as (only --sim coppeliasim); by default drawn by seed."""
     device: str = "cpu"
     """Where the policy runs: cpu, cuda, cuda:1."""
     policy_seed: int = 0
@@ -82,6 +82,10 @@ def make_plan(config: Config) -> EvaluationPlan:
     count = suite.quick_episodes_per_task if config.quick else config.episodes
     episodes = tuple(episode for task in tasks for episode in suite.episodes(task, config.seeds, count))
     sim = suite.resolve_sim(config.sim)
+    demos = None if config.demos is None else config.demos.resolve()
+    if demos is not None:
+        suite, stored = suite.with_demos(sim, demos, episodes)
+        episodes = tuple(stored)
     out = config.out or default_path(suite.name, config.policy)
     if out.suffix != ".jsonl":
         raise InputError(f"--out must end in .jsonl, got {out}.")
@@ -89,6 +93,7 @@ def make_plan(config: Config) -> EvaluationPlan:
         "tasks": tasks,
         "episodes": len(episodes) // len(tasks),
         "sim": sim,
+        "demos": None if demos is None else str(demos),
         "out": str(out),
         "suite": suite.name,
     }
@@ -101,6 +106,7 @@ def make_plan(config: Config) -> EvaluationPlan:
             device=config.device,
             policy_seed=config.policy_seed,
             videos=out.parent / f"{out.stem}_videos" if config.video else None,
+            demos=demos,
         ),
         episodes=episodes,
         seed_block=config.seeds,
@@ -127,23 +133,9 @@ def evaluate(config: Config) -> int:
         InputError: The configuration cannot be run.
     """
     plan = make_plan(config)
-    suite = plan.worker.suite
-    title = suite.title
-    if len(plan.tasks) < suite.full_task_count:
-        title += f" · {len(plan.tasks)} of {suite.full_task_count} tasks"
-    evaluation = Evaluation(plan)
-    reporter = ConsoleReporter(title, plan.workers)
-    run, interrupted = None, False
-    try:
-        with _interrupts(evaluation) as interrupts:
-            run = evaluation.run(reporter)
-            interrupted = bool(interrupts) and (run is None or bool(run.missing))
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        reporter.close()
+    run, interrupted, console = run_in_console(plan)
     if run is not None:
-        print_summary(run, reporter.console)
+        print_summary(run, console)
     if not interrupted:
         return 0
     if plan.out.exists():
@@ -159,26 +151,6 @@ def resume_command(plan: EvaluationPlan) -> str:
     if not any(word == "--out" or word.startswith("--out=") for word in words):
         words += ["--out", str(plan.out)]
     return " ".join(["python -m envs.run", *words, "--resume"])
-
-
-@contextmanager
-def _interrupts(evaluation: Evaluation) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM: the first lets episodes under way end, the second ends at once. Yields those received."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        under_way = evaluation.stop()
-        if len(received) > 1 or not evaluation.playing:
-            raise KeyboardInterrupt
-        print(f"\nstopping after {under_way} episode(s) under way; once more to stop at once", file=sys.stderr)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(arguments: list[str] | None = None) -> int:

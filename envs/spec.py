@@ -156,6 +156,14 @@ class Env(ABC):
     def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
         """A picture for people, RGB; not part of the observation."""
 
+    def change_task(self, task: str) -> bool:
+        """Turns to another task of the suite in the same simulator. False where a new environment must be built.
+
+        Raises:
+            SimulatorError: The simulator broke; only `close` may be called then.
+        """
+        return False
+
     def close(self) -> None:  # noqa: B027
         """Frees the simulator. Safe to call twice."""
 

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +51,8 @@ class Suite:
         episodes_per_task: Test episodes a task.
         quick_episodes_per_task: Episodes a task with `--quick`.
         seeds: Seed blocks by name; "train", "validation" and "test" are required and never overlap.
+        frozen_episodes: Seed block -> task -> (variation, seed) of the first episodes, written out so that no change of
+            a library can move them; empty where the drawn ones serve.
         max_steps: Actions an episode.
         success_rule: "success_once" or "success_at_end".
         execution_horizon: Actions of each chunk that are played before the policy is asked again.
@@ -69,6 +71,7 @@ class Suite:
     episodes_per_task: int
     quick_episodes_per_task: int
     seeds: dict[str, SeedBlock]
+    frozen_episodes: dict[str, dict[str, list[list[int]]]]
     max_steps: int
     success_rule: str
     execution_horizon: int
@@ -78,9 +81,10 @@ class Suite:
     options: dict[str, Any]
 
     def episodes(self, task: str, block: str = "test", count: int | None = None) -> list[Episode]:
-        """The fixed episode list of a task: consecutive seeds, variations drawn uniformly from a fixed stream.
+        """The fixed episode list of a task: the frozen ones, then drawn ones.
 
-        A longer list starts with the shorter one, so `--quick` runs a prefix of the full protocol.
+        Drawn episodes have consecutive seeds, and variations drawn uniformly from a fixed stream. A longer list starts
+        with the shorter one, so `--quick` runs a prefix of the full protocol.
 
         Raises:
             InputError: Unknown task or seed block, or more episodes than the block has seeds.
@@ -96,7 +100,9 @@ class Suite:
         key = hashlib.sha256(f"{self.name}/{task}/{block}".encode()).digest()
         rng = np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
         variations = rng.integers(self.tasks[task], size=count)
-        return [Episode(self.name, task, int(v), seeds.start + k) for k, v in enumerate(variations)]
+        pairs = [(int(variation), seeds.start + k) for k, variation in enumerate(variations)]
+        frozen = [(variation, seed) for variation, seed in self.frozen_episodes.get(block, {}).get(task, [])]
+        return [Episode(self.name, task, *pair) for pair in (frozen + pairs[len(frozen) :])[:count]]
 
     def check_tasks(self, tasks: Iterable[str]) -> None:
         """Raises InputError for a task that the suite does not have."""
@@ -139,6 +145,22 @@ class Suite:
         env = self.make(task, sim)
         env.close()
         return env.spec
+
+    def with_demos(self, sim: str, demos: Path, episodes: Iterable[Episode]) -> tuple["Suite", list[Episode]]:
+        """The suite and its episodes when each starts as a stored demonstration did.
+
+        The adapter module's `stored_episodes(suite, sim, demos, episodes)` says which demonstration an episode starts
+        as; its variation becomes the episode's. That demonstrations are used is an option and so part of the protocol,
+        where they lie is not. Build environments with `make(task, sim, demos=demos)`.
+
+        Raises:
+            InputError: The back end has no stored demonstrations, or the folder lacks one.
+        """
+        offered = getattr(import_module(self.adapter.split(":")[0]), "stored_episodes", None)
+        if offered is None:
+            raise InputError(f"suite {self.name!r} has no stored demonstrations: leave --demos out.")
+        found: list[Episode] = offered(self, sim, demos, list(episodes))
+        return replace(self, options=self.options | {"demos": "stored"}), found
 
     def resolve_sim(self, sim: str | None) -> str:
         """The simulator to use: the given one if the suite runs on it, the first for None.
@@ -219,5 +241,22 @@ def _check(suite: Suite, path: Path) -> None:
     for (name, seeds), (other, following) in pairwise(blocks):
         if seeds.stop > following.start:
             raise InputError(f"{path}: seed blocks {name!r} and {other!r} overlap.")
+    for block, tasks in suite.frozen_episodes.items():
+        if block not in suite.seeds or set(tasks) != set(suite.tasks):
+            raise InputError(f"{path}: frozen_episodes {block!r} must be a seed block and list every task.")
+        for task, pairs in tasks.items():
+            _check_frozen(suite, block, task, pairs, path)
     if suite.success_rule not in ("success_once", "success_at_end"):
         raise InputError(f"{path}: success_rule must be success_once or success_at_end, not {suite.success_rule!r}.")
+
+
+def _check_frozen(suite: Suite, block: str, task: str, pairs: list[list[int]], path: Path) -> None:
+    """Consecutive seeds from the block's start, so that a list can be continued without meeting a seed twice."""
+    seeds = suite.seeds[block]
+    for k, (variation, seed) in enumerate(pairs):
+        if seed != seeds.start + k or k >= seeds.count:
+            raise InputError(
+                f"{path}: frozen_episodes {block}, {task}: entry {k} has seed {seed}, not {seeds.start + k}."
+            )
+        if not 0 <= variation < suite.tasks[task]:
+            raise InputError(f"{path}: frozen_episodes {block}, {task}: there is no variation {variation}.")

@@ -36,6 +36,7 @@ class WorkerPlan:
         device: What it runs on.
         policy_seed: Base of the policy's seeds.
         videos: Folder for videos; None for none.
+        demos: Folder of stored demonstrations that the episodes start as; None where they are drawn.
     """
 
     suite: Suite
@@ -45,6 +46,7 @@ class WorkerPlan:
     device: str = "cpu"
     policy_seed: int = 0
     videos: Path | None = None
+    demos: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -164,9 +166,11 @@ class _Worker:
         return self._policy
 
     def _make_env(self, task: str) -> Env:
-        if self._env is None or self._env.spec.task != task:
+        if self._env is not None and self._env.spec.task != task and not self._env.change_task(task):
             self.close()
-            self._env = self._plan.suite.make(task, self._plan.sim)
+        if self._env is None:
+            options = {} if self._plan.demos is None else {"demos": self._plan.demos}
+            self._env = self._plan.suite.make(task, self._plan.sim, **options)
         return self._env
 
     def _device_name(self) -> str:

@@ -80,11 +80,18 @@ def project(
     cameras: Sequence[CameraModel], tip: Float[Tensor, "B 7"], points: Float[Tensor, "B 3"]
 ) -> Float[Tensor, "B V 2"]:
     """Image coordinates of a point in every view; NaN where it lies behind the camera."""
+    return project_all(cameras, tip, points[:, None])[:, :, 0]
+
+
+def project_all(
+    cameras: Sequence[CameraModel], tip: Float[Tensor, "B 7"], points: Float[Tensor, "B n 3"]
+) -> Float[Tensor, "B V n 2"]:
+    """Image coordinates of several points in every view; NaN where one lies behind the camera."""
     origins, axes = camera_poses(cameras, tip)
-    local = torch.einsum("bvij,bvi->bvj", axes, points[:, None] - origins)
+    local = torch.einsum("bvij,bvni->bvnj", axes, points[:, None] - origins[:, :, None])
     depth = -local[..., 2]
     image = torch.stack([local[..., 0], -local[..., 1]], dim=-1) / depth[..., None]
-    image = image / _half_widths(cameras, tip)[:, None]
+    image = image / _half_widths(cameras, tip)[:, None, None]
     return torch.where(depth[..., None] > 1e-3, image, torch.nan)
 
 

@@ -20,7 +20,9 @@ from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.anchor import Anchor, disturbed, upright
 from model.cameras import CameraModel, triangulate
+from model.local import LocalView
 from model.text import PADDING
 from model.trunk import SelfAttention, SwiGLU
 
@@ -88,12 +90,14 @@ class EncoderOutput(NamedTuple):
         pointer: Unnormalised log-probability of the pointer over the S/4 x S/4 cells of every view, and last of not
             being in view.
         point: Where the pointers meet, world, m; None without calibrated cameras.
+        anchor: The frame of the close look, in which chunks are generated; None without calibrated cameras.
     """
 
     tokens: Float[Tensor, "B L E"]
     mask: Bool[Tensor, "B L"]
     pointer: Float[Tensor, "B V cells+1"]
     point: Float[Tensor, "B 3"] | None
+    anchor: Anchor | None
 
 
 class Layer(nn.Module):
@@ -175,11 +179,17 @@ class Encoder(nn.Module):
         self.fusion = nn.ModuleList(Layer(E) for _ in range(config.fusion_layers))
         self.cell = nn.Linear(4 * C, E)
         self.cell_position = nn.Parameter(0.02 * torch.randn((cells // 8) ** 2, E))
+        self.local = LocalView(config.cameras, E) if config.cameras else None
         self.register_buffer("grid", pixel_grid(cells), persistent=False)
         self.grid: Tensor
 
-    def forward(self, batch: ObservationBatch) -> EncoderOutput:
-        """Encodes a batch."""
+    def forward(self, batch: ObservationBatch, rng: torch.Generator | None = None) -> EncoderOutput:
+        """Encodes a batch.
+
+        Args:
+            batch: The observations.
+            rng: In training, source of the anchor's random moves (`model.anchor.disturbed`).
+        """
         B, V = batch.images.shape[:2]
         words = self.word(batch.words) + self.word_position
         state = self.proprioception(batch.proprioception)[:, None]
@@ -195,18 +205,23 @@ class Encoder(nn.Module):
         keypoints = self.keypoint(torch.cat([places, seen.float()], dim=-1)).unflatten(0, (B, V))
         keypoints = (keypoints + self.view[:, None] + self.keypoint_name).flatten(1, 2)
         pointer = self.pointer(places[:, 0].unflatten(0, (B, V)).flatten(1))[:, None]
-        tokens = torch.cat([text, pointer.to(text.dtype), keypoints], dim=1)
-        mask = F.pad(text_mask, (0, 1 + keypoints.shape[1]), value=True)
+        unseen = self.unseen(coarse.mean((2, 3))).float()
+        pointer_logits = torch.cat([logits[:, 0], unseen], dim=-1).unflatten(0, (B, V))
+        point = anchor = None
+        looked = keypoints[:, :0]
+        if self.local is not None:
+            point = self.point(pointer_logits, batch.tip)
+            anchor = upright(point) if rng is None else disturbed(point, rng)
+            looked = self.local(batch.images, batch.tip, anchor, goal)
+        tokens = torch.cat([text, looked.to(text.dtype), pointer.to(text.dtype), keypoints], dim=1)
+        mask = F.pad(text_mask, (0, looked.shape[1] + 1 + keypoints.shape[1]), value=True)
         for layer in self.fusion:
             tokens = layer(tokens, mask[:, None, None])
         cells = self.cell(F.avg_pool2d(coarse, 2).permute(0, 2, 3, 1).flatten(1, 2)).unflatten(0, (B, V))
         cells = (cells + self.view[:, None] + self.cell_position).flatten(1, 2)
         tokens = torch.cat([tokens, cells], dim=1)
         mask = F.pad(mask, (0, cells.shape[1]), value=True)
-        unseen = self.unseen(coarse.mean((2, 3))).float()
-        pointer_logits = torch.cat([logits[:, 0], unseen], dim=-1).unflatten(0, (B, V))
-        point = self.point(pointer_logits, batch.tip) if self.config.cameras else None
-        return EncoderOutput(tokens, mask, pointer_logits, point)
+        return EncoderOutput(tokens, mask, pointer_logits, point, anchor)
 
     def point(self, logits: Float[Tensor, "B V cells+1"], tip: Float[Tensor, "B 7"]) -> Float[Tensor, "B 3"]:
         """Where the views' pointers meet, world, m. Views that do not see the point, or are unsure, count less."""

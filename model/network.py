@@ -36,9 +36,17 @@ class Network(nn.Module):
         """
         return self.encode_and_point(batch, embodiment)[0]
 
-    def encode_and_point(self, batch: ObservationBatch, embodiment: Int[Tensor, " B"]) -> tuple[Context, EncoderOutput]:
-        """Like `encode`, with the encoder's output beside the context: it holds the pointer."""
-        output = self.encoder(batch)
+    def encode_and_point(
+        self, batch: ObservationBatch, embodiment: Int[Tensor, " B"], rng: torch.Generator | None = None
+    ) -> tuple[Context, EncoderOutput]:
+        """Like `encode`, with the encoder's output beside the context: it holds pointer and anchor.
+
+        Args:
+            batch: The observations.
+            embodiment: `Embodiment.id` of each.
+            rng: In training, source of the anchor's random moves.
+        """
+        output = self.encoder(batch, rng)
         return self.trunk.prepare(output.tokens, output.mask, embodiment), output
 
 

@@ -41,9 +41,9 @@ class TrunkConfig:
     width: int = 256
     blocks: int = 6
     heads: int = 8
-    ffn: int = 683
+    ffn: int = 640
     cross_layers: int = 2
-    cross_ffn: int = 128
+    cross_ffn: int = 64
     time_embedding: bool = False
 
 

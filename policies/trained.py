@@ -52,6 +52,7 @@ class TrainedPolicy(Policy):
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {device!r} cannot be used ({error}). Try cpu.") from error
         self._objective = load_objective(self.objective, **loaded.facts.options)
+        self._mask = torch.from_numpy(loaded.facts.normalizer.mask).to(self._device)
         self._rng = torch.Generator().manual_seed(0)
         self._entries = list(range(len(loaded.facts.proprioception)))
         self._tip = [loaded.facts.proprioception.index(name) for name in TIP_POSE]
@@ -119,9 +120,9 @@ class TrainedPolicy(Policy):
         with self._span(spans, "backbone"):
             context, encoded = self._network.encode_and_point(batch, embodiment)
         with self._span(spans, "head"):
-            chunk = self._objective.sample(self._network.trunk, context, 1, self._rng)[:, 0]
+            chunk = self._objective.sample(self._network.trunk, context, 1, self._rng, mask=self._mask)[:, 0]
         with self._span(spans, "postprocess"):
-            internal = from_offsets(chunk.float(), encoded.point, facts.normalizer)[0]
+            internal = from_offsets(chunk.float(), encoded.anchor, facts.normalizer)[0]
             actions = facts.normalizer.to_action(internal.cpu().numpy())
         return ActionChunk(actions, spans)
 

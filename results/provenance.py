@@ -9,7 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("drifting-vla", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "scipy", "torch", "transformers")
+PACKAGES = (
+    "drifting-vla",
+    "gymnasium",
+    "gymnasium-robotics",
+    "mujoco",
+    "numpy",
+    "pyrep",
+    "rlbench",
+    "scipy",
+    "torch",
+    "transformers",
+)
 _ROOT = Path(__file__).resolve().parents[1]
 
 

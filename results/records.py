@@ -22,6 +22,9 @@ SCHEMA = 1
 OUTCOMES = ("success", "failure", "error")
 RECORDS_DIR = Path(__file__).parent / "records"
 
+# What the failure of an episode begins with when the policy's action could not be decoded.
+INVALID_ACTION = "invalid action: "
+
 # Fields of an episode that differ between two runs of the same computation: measured times, and the video's path.
 TIME_FIELDS = ("wall_s", "latency", "sim_seconds", "video")
 

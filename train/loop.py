@@ -86,8 +86,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with self.autocast():
-            context, encoded = self.network.encode_and_point(batch.observations, batch.embodiment)
-            target = to_offsets(batch.target, encoded.point, self.normalizer)
+            context, encoded = self.network.encode_and_point(batch.observations, batch.embodiment, rng)
+            target = to_offsets(batch.target, encoded.anchor, self.normalizer)
             losses = self.objective.loss(self.network.trunk, context, target, batch.mask, rng, self.step / config.steps)
         total, extra = losses.total, {}
         if batch.goal is not None and encoded.point is not None:
@@ -122,6 +122,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "objective": self.objective.state_dict(),
         }
         partial = path.with_name(path.name + ".partial")
         torch.save(state, partial)
@@ -133,6 +134,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state_dict(state.get("objective", {}))
         self.step = state["step"]
 
 
@@ -153,8 +155,8 @@ def validate(
         batch = data.batch(rows, device)
         with trainer.autocast():
             context, encoded = network.encode_and_point(batch.observations, batch.embodiment)
-            chunk = objective.sample(network.trunk, context, 1, rng, data.target.shape[1])[:, 0, 0]
-        samples.append(from_offsets(chunk.float(), encoded.point, normalizer).cpu())
+            chunk = objective.sample(network.trunk, context, 1, rng, data.target.shape[1], batch.mask)[:, 0, 0]
+        samples.append(from_offsets(chunk.float(), encoded.anchor, normalizer).cpu())
         if encoded.point is not None:
             points.append(encoded.point.cpu())
     errors = action_errors(torch.cat(samples), data.target[:, 0], data.task, normalizer)

@@ -1,10 +1,13 @@
-"""RLBench-18 on its embedded MuJoCo back end."""
+"""RLBench-18: the embedded MuJoCo back end (default), or the user's own CoppeliaSim (`envs.coppeliasim`)."""
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from envs.spec import Env, InputError, TaskSpec
+from envs import coppeliasim
+from envs.spec import Env, Episode, InputError, TaskSpec
 from envs.suite import Suite
 
 if sys.platform == "linux":
@@ -23,12 +26,14 @@ def make(suite: Suite, task: str, sim: str, options: dict[str, Any]) -> Env:
     Args:
         suite: The suite.
         task: Task name.
-        sim: "mujoco".
-        options: None are known.
+        sim: "mujoco" or "coppeliasim".
+        options: Of CoppeliaSim: `demos`, a folder; see `envs.coppeliasim.make`.
 
     Raises:
         InputError: An unknown option, the simulator's packages are missing, or it cannot render off screen.
     """
+    if sim == coppeliasim.SIM:
+        return coppeliasim.make(suite, task, options)
     if options:
         raise InputError(f"the embedded back end takes no option {', '.join(options)}; leave it out.")
     _need_mujoco()
@@ -44,11 +49,24 @@ def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:
     Raises:
         InputError: The simulator's packages are missing.
     """
+    if sim == coppeliasim.SIM:
+        return coppeliasim.task_spec(suite, task)
     _need_mujoco()
     from envs.rlbench.env import task_spec as spec
     from envs.rlbench.tasks import load
 
     return spec(suite, load(task))
+
+
+def stored_episodes(suite: Suite, sim: str, demos: Path, episodes: Sequence[Episode]) -> list[Episode]:
+    """See `Suite.with_demos`.
+
+    Raises:
+        InputError: The embedded back end has no stored demonstrations, or the folder lacks one.
+    """
+    if sim != coppeliasim.SIM:
+        raise InputError("the embedded back end draws its episodes itself: leave --demos out or add --sim coppeliasim.")
+    return coppeliasim.stored_episodes(suite, demos, episodes)
 
 
 def _need_mujoco() -> None:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from envs.rlbench import panda
 from envs.rlbench.pose import Pose
+from envs.rlbench.state import FINGER_OPEN
 from envs.rlbench.world import TIMESTEP, World
 
 _TIP_SPEED = 0.45  # m/s: fast enough to be cheap, slow enough that pushed objects do not fly
@@ -73,9 +74,9 @@ class Controller:
         world = self._world
         if opening:
             world.release()
-        goal = panda.FINGER_OPEN if opening else 0.0
+        goal = FINGER_OPEN if opening else 0.0
         current = float(world.fingers.mean())
-        ticks = int(np.ceil(panda.FINGER_OPEN / _FINGER_SPEED / (_TICK * TIMESTEP)))
+        ticks = int(np.ceil(FINGER_OPEN / _FINGER_SPEED / (_TICK * TIMESTEP)))
         for target in np.linspace(current, goal, ticks + 1)[1:]:
             world.command_fingers(float(target))
             world.step(_TICK)

@@ -14,6 +14,7 @@ from envs.rlbench.controller import Controller
 from envs.rlbench.planner import Planner, PlanningError
 from envs.rlbench.pose import Pose
 from envs.rlbench.render import Cameras, focus_shadows
+from envs.rlbench.state import FINGER_OPEN, PROPRIOCEPTION, positive, proprioception
 from envs.rlbench.task import Keyframe, PlacementError, Task
 from envs.rlbench.world import PICTURE_QUALITY, Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
@@ -21,15 +22,7 @@ from envs.suite import Suite
 from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
 
 # Raise whenever a change could move a number.
-ADAPTER_VERSION = 1
-PROPRIOCEPTION = (
-    "gripper_open",
-    "finger_left",
-    "finger_right",
-    *(f"eef_{axis}" for axis in ("x", "y", "z", "qx", "qy", "qz", "qw")),
-    *(f"joint_{i}" for i in range(7)),
-    "time",
-)
+ADAPTER_VERSION = 2
 _RESET_ATTEMPTS = 40
 _SETTLE_STEPS = 150  # physics steps after placing (RLBench: ten of 0.05 s)
 _TICKS_A_CHECK = 3  # of the controller's ticks of 0.02 s (RLBench checks every 0.05 s)
@@ -117,9 +110,9 @@ class MujocoEnv(Env):
         world = self._world
         world.restore()
         world.data.qpos[world.arm_qpos] = self._start
-        world.data.qpos[world.finger_qpos] = panda.FINGER_OPEN
+        world.data.qpos[world.finger_qpos] = FINGER_OPEN
         world.command(self._start)
-        world.command_fingers(panda.FINGER_OPEN)
+        world.command_fingers(FINGER_OPEN)
         self._task = self._task_class()
         self._controller = Controller(world, self._attach)
         try:
@@ -215,13 +208,11 @@ class MujocoEnv(Env):
         assert self._cameras is not None, "the environment is closed"
         images = {camera.name: self._cameras.image(camera.name) for camera in self.spec.cameras}
         tip, fingers = world.tip, world.fingers
-        opened = 1.0 if fingers[0] > 0.95 * panda.FINGER_OPEN else 0.0
-        remaining = 1.0 - 2.0 * self._steps / max(self.spec.max_steps - 1, 1)
-        proprioception = np.concatenate(
-            [[opened], fingers, tip.position, _positive(tip.rotation.as_quat()), world.arm, [max(remaining, -1.0)]]
-        ).astype(np.float32)
+        opened = 1.0 if fingers[0] > 0.95 * FINGER_OPEN else 0.0
+        pose = np.concatenate([tip.position, tip.rotation.as_quat()])
+        state = proprioception(opened, fingers, pose, world.arm, self._steps, self.spec.max_steps)
         self._seconds["rendering"] = self._seconds.get("rendering", 0.0) + time.perf_counter() - begin
-        return {"images": images, "proprioception": proprioception, "instruction": self._instruction}
+        return {"images": images, "proprioception": state, "instruction": self._instruction}
 
     def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
         """A picture with shadows from the studio camera."""
@@ -270,7 +261,7 @@ class MujocoEnv(Env):
         return self._encode(Keyframe(self._world.tip, self._controller.open))
 
     def _encode(self, keyframe: Keyframe) -> Float32[np.ndarray, "128"]:
-        native = [*keyframe.pose.position, *_positive(keyframe.pose.rotation.as_quat()), float(keyframe.open)]
+        native = [*keyframe.pose.position, *positive(keyframe.pose.rotation.as_quat()), float(keyframe.open)]
         return self.spec.embodiment.encode(np.array(native, dtype=np.float32))
 
     def _need_episode(self) -> Episode:
@@ -295,9 +286,4 @@ class MujocoEnv(Env):
 
 def _world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128)) -> World:
     blueprint = task()
-    return World(blueprint.assets(), blueprint.bodies(), task.graspable, quality, size)
-
-
-def _positive(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
-    """The representative of q and -q (xyzw) whose largest entry is positive."""
-    return quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])
+    return World(blueprint.assets(), blueprint.files(), blueprint.bodies(), task.graspable, quality, size)

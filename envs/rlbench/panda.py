@@ -3,6 +3,7 @@
 import numpy as np
 
 from envs.rlbench.meshes import LINKS
+from envs.rlbench.state import FINGER_OPEN
 
 # Origin of the robot's first link in the world, metres: on the table.
 BASE_POSITION = (-0.270, 0.0, 0.750)
@@ -12,7 +13,6 @@ START_QUATERNION = (0.0, 0.99267, 0.0, 0.12087)
 START_GUESS = (0.0, 0.175, 0.0, -0.873, 0.0, 1.222, 0.785)
 JOINT_NAMES = tuple(f"panda_joint{i}" for i in range(1, 8))
 FINGER_NAMES = ("panda_finger_left", "panda_finger_right")
-FINGER_OPEN = 0.04  # m, each finger
 
 # (position, quaternion wxyz) of each link in its parent, joint range (rad), torque limit (N m), gain (N m / rad).
 _H = 0.70710678
@@ -57,7 +57,7 @@ def panda_body(camera: str = "", meshes: bool = True) -> str:
         xml = (
             f'<body name="link{i + 1}" pos="{_vec(position)}" quat="{_vec(quaternion)}" gravcomp="1">'
             f'<inertial pos="0 0 0" mass="{_MASSES[i]}" diaginertia=".03 .03 .03"/>'
-            f'<joint name="{JOINT_NAMES[i]}" axis="0 0 1" range="{low} {high}" damping="1" armature=".1"/>'
+            f'<joint name="{JOINT_NAMES[i]}" axis="0 0 1" range="{low} {high}" damping="1" armature=".3"/>'
             f"{_geoms(f'link{i + 1}', 'link', meshes)}{xml}</body>"
         )
     return f'<body name="link0" pos="{_vec(BASE_POSITION)}">{_geoms("link0", "link", meshes)}{xml}</body>'

@@ -58,8 +58,12 @@ class Task(ABC):
         """MJCF of the task's bodies. The body "root" holds what is fixed to the task's frame."""
 
     def assets(self) -> str:
-        """MJCF assets."""
+        """MJCF assets: meshes (see `shapes`), textures, materials."""
         return ""
+
+    def files(self) -> dict[str, bytes]:
+        """Files that the assets name, such as PNG textures."""
+        return {}
 
     @abstractmethod
     def place(self, world: World, variation: int, rng: np.random.Generator) -> None:

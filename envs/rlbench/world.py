@@ -72,6 +72,7 @@ class World:
     def __init__(
         self,
         assets: str,
+        files: dict[str, bytes],
         bodies: str,
         graspable: Iterable[str],
         quality: Quality,
@@ -81,6 +82,7 @@ class World:
 
         Args:
             assets: MJCF assets of the task.
+            files: Files that the assets name (textures).
             bodies: MJCF bodies of the task.
             graspable: Names of free bodies that a closed gripper may hold.
             quality: Rendering quality compiled into the model.
@@ -105,7 +107,7 @@ class World:
             equality=equality,
             actuators=panda.panda_actuators(),
         )
-        self.model = mujoco.MjModel.from_xml_string(xml, textures | panda_meshes())
+        self.model = mujoco.MjModel.from_xml_string(xml, textures | panda_meshes() | files)
         self.data = mujoco.MjData(self.model)
         self._initial = {
             name: getattr(self.model, name).copy() for name in ("body_pos", "body_quat", "geom_rgba", "geom_size")
@@ -173,6 +175,11 @@ class World:
             model.geom_contype[geom] and mujoco.mj_geomDistance(model, self.data, geom, volume, 0.01, nearest) <= 0.0
             for geom in range(first, first + model.body(body).geomnum[0])
         )
+
+    @property
+    def released(self) -> bool:
+        """Whether the gripper holds nothing."""
+        return self.held is None and not self.touched()
 
     # -- robot ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,11 @@ from model.objectives.base import Losses, Objective
 
 REGISTRY: dict[str, str] = {
     "drifting": "model.objectives.drifting:Drifting",
+    "diffusion": "model.objectives.diffusion:Diffusion",
+    "flow": "model.objectives.flow:Flow",
     "mse": "model.objectives.mse:MeanSquaredError",
+    "cimle": "model.objectives.cimle:NearestOfG",
+    "hybrid_queue": "model.objectives.hybrid_queue:HybridQueue",
 }
 
 

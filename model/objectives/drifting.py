@@ -44,12 +44,15 @@ def drift_loss(
         The loss and detached scalars: `scale`, the mean distance, and `force_<tau>`, the RMS of the raw field.
     """
     G, P = x.shape[1], positives.shape[1]
+    # Most of the 128 slots are active nowhere: without them the distances cost a tenth.
+    used = mask.any(0)
+    mask = mask[:, used]
     active = mask[:, None].float()
-    x = x.float() * active
+    x = x[..., used].float() * active
     with torch.no_grad():
         own = x.detach()
-        extra = own[:, :0] if negatives is None else negatives.float() * active
-        targets = torch.cat([own, extra, positives.float() * active], dim=1)
+        extra = own[:, :0] if negatives is None else negatives[..., used].float() * active
+        targets = torch.cat([own, extra, positives[..., used].float() * active], dim=1)
         w = torch.ones_like(targets[..., 0]) if weights is None else weights.float()
 
         # 1, 2: distances, in units of their weighted mean; coordinates so that the mean distance is sqrt(S).
@@ -154,7 +157,13 @@ class Drifting(Objective):
         )[0]
 
     def sample(
-        self, trunk: Trunk, context: Context, n: int, rng: torch.Generator, horizon: int | None = None
+        self,
+        trunk: Trunk,
+        context: Context,
+        n: int,
+        rng: torch.Generator,
+        horizon: int | None = None,
+        mask: Tensor | None = None,
     ) -> Float[Tensor, "B n T 128"]:
         """See `Objective.sample`: one forward pass."""
         return trunk(noise_chunk(trunk, context, n, rng, horizon), context)

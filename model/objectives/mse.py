@@ -32,7 +32,13 @@ class MeanSquaredError(Objective):
         return Losses(total, sample_metrics(samples, target, mask))
 
     def sample(
-        self, trunk: Trunk, context: Context, n: int, rng: torch.Generator, horizon: int | None = None
+        self,
+        trunk: Trunk,
+        context: Context,
+        n: int,
+        rng: torch.Generator,
+        horizon: int | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """See `Objective.sample`."""
         return trunk(noise_chunk(trunk, context, n, rng, horizon), context)

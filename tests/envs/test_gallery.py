@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from envs import gallery
-from envs.spec import InputError
+from envs import gallery, sheets
+from envs.spec import Episode, InputError
 from envs.suite import load_suite
 
 
 @pytest.fixture
 def scene():
-    suite = load_suite("mock")
-    env = suite.make("pick")
-    return gallery.play(env, suite.episodes("pick", "train", 1)[0], 64)
+    env = load_suite("mock").make("pick")
+    return gallery.play(env, Episode("mock", "pick", 0, 5), 64, Episode("mock", "pick", 1, 6))
 
 
 def read(path):
@@ -28,9 +27,9 @@ def test_a_gallery_of_a_suite(tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == {"reach.png", "pick.png", "overview.png"}
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 3 and "reach.png: success after 1 actions" in printed[0]
-    assert read(out / "overview.png").shape[1] == gallery.OVERVIEW_WIDTH
+    assert read(out / "overview.png").shape[1] == sheets.OVERVIEW_WIDTH
     sheet = read(out / "pick.png")
-    assert sheet.shape[0] > 2 * 96 and sheet.shape[1] > 2 * 96
+    assert sheet.shape[0] > 3 * 96 and sheet.shape[1] > 2 * 96
     for path in out.iterdir():
         assert path.stat().st_size < 300_000
         assert (read(path)[[0, -1]] == 255).all(), "the paper is white"
@@ -43,11 +42,13 @@ def test_some_tasks_give_no_overview(tmp_path):
 
 def test_the_experts_episode_is_played_to_its_end(scene):
     assert scene.success and scene.actions == 4
-    assert "cube" in scene.instruction
+    assert "cube" in scene.start.instruction
     for camera in ("front", "overhead"):
-        start, end = np.asarray(scene.start[camera]), np.asarray(scene.end[camera])
-        assert start.shape == end.shape == (64, 64, 3)
-        assert not np.array_equal(start, end)
+        start, end, other = (np.asarray(view.images[camera]) for view in (scene.start, scene.end, scene.other))
+        assert start.shape == end.shape == other.shape == (64, 64, 3)
+        assert not np.array_equal(start, end) and not np.array_equal(start, other)
+    assert scene.start.variation == scene.end.variation != scene.other.variation
+    assert scene.start.instruction == scene.end.instruction != scene.other.instruction
 
 
 def test_an_environment_that_draws_for_people_is_asked_to():
@@ -62,26 +63,38 @@ def test_an_environment_that_draws_for_people_is_asked_to():
     env.picture = picture
     scene = gallery.play(env, suite.episodes("reach", "train", 1)[0], 40)
     assert asked == [("front", 40, 40), ("overhead", 40, 40)] * 2
-    assert np.asarray(scene.end["overhead"]).max() == 7
+    assert np.asarray(scene.end.images["overhead"]).max() == 7
 
 
-def test_the_sheet_holds_every_picture_start_over_end(scene):
-    colours = iter(np.random.default_rng(0).integers(40, 200, (4, 3), dtype=np.uint8))
-    flat = [{name: Image.new("RGB", (64, 64), tuple(map(int, next(colours)))) for name in scene.start} for _ in "se"]
-    sheet = np.asarray(gallery.contact_sheet(dataclasses.replace(scene, start=flat[0], end=flat[1])))
+def flat(view, colours):
+    """The view with pictures of one colour each."""
+    images = {name: Image.new("RGB", (64, 64), tuple(map(int, next(colours)))) for name in view.images}
+    return dataclasses.replace(view, images=images)
+
+
+def test_the_sheet_holds_every_picture_in_its_place(scene):
+    colours = iter(np.random.default_rng(0).integers(40, 200, (6, 3), dtype=np.uint8))
+    views = {name: flat(getattr(scene, name), colours) for name in ("start", "end", "other")}
+    sheet = np.asarray(sheets.contact_sheet(dataclasses.replace(scene, **views)))
     places = []
-    for images in flat:
-        for image in images.values():
+    for view in views.values():
+        for image in view.images.values():
             found = np.argwhere((sheet == image.getpixel((0, 0))).all(axis=-1))
             assert len(found) >= 64 * 64
             places.append(found.mean(axis=0))
-    front, overhead, front_end, overhead_end = places
-    assert front[1] < overhead[1] and front[0] < front_end[0] and front_end[1] < overhead_end[1]
+    rows, columns = np.array(places)[:, 0].reshape(3, 2), np.array(places)[:, 1].reshape(3, 2)
+    assert (np.diff(rows, axis=0) > 64).all() and (np.diff(columns, axis=1) > 64).all()
+
+
+def test_a_task_with_one_variation_has_two_rows(scene):
+    lone = sheets.contact_sheet(dataclasses.replace(scene, other=None))
+    assert lone.height < sheets.contact_sheet(scene).height - 64
+    assert sheets.overview([scene]).size == sheets.overview([dataclasses.replace(scene, other=None)]).size
 
 
 def test_a_failed_episode_says_so(scene):
-    failed = gallery.contact_sheet(dataclasses.replace(scene, success=False))
-    assert not np.array_equal(np.asarray(failed), np.asarray(gallery.contact_sheet(scene)))
+    failed = sheets.contact_sheet(dataclasses.replace(scene, success=False))
+    assert not np.array_equal(np.asarray(failed), np.asarray(sheets.contact_sheet(scene)))
 
 
 def test_small_objects_keep_their_colours(tmp_path):
@@ -89,7 +102,7 @@ def test_small_objects_keep_their_colours(tmp_path):
     shades = np.array([200, 160, 110]) + rng.normal(0, 12, (400, 400, 1))
     image = shades.clip(0, 255).astype(np.uint8)
     image[:5], image[200:206, 200:206] = 255, (0, 0, 255)
-    gallery.save(Image.fromarray(image), tmp_path / "a.png")
+    sheets.save(Image.fromarray(image), tmp_path / "a.png")
     saved = read(tmp_path / "a.png").astype(int)
     assert np.abs(saved[203, 203] - (0, 0, 255)).max() < 16
     assert np.abs(saved - image).mean() < 3

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from envs.spec import InputError
+from envs.spec import Episode, InputError
 from envs.suite import load_suite, protocol_hash, suite_names
 
 
@@ -27,6 +27,25 @@ def test_episode_lists_are_fixed():
     ]
     assert suite.episodes("reach", count=20)[:5] == suite.episodes("reach", count=5)
     assert len(suite.episodes("pick")) == suite.episodes_per_task
+
+
+def test_rlbench_evaluation_sets_are_frozen():
+    suite = load_suite("rlbench18")
+    assert sum(suite.tasks.values()) == 249 and len(suite.tasks) == 18
+    for block in ("validation", "test"):
+        for task in suite.tasks:
+            written = [Episode("rlbench18", task, *pair) for pair in suite.frozen_episodes[block][task]]
+            assert len(written) == suite.episodes_per_task == 25
+            assert suite.episodes(task, block, 25) == written
+
+
+def test_a_longer_list_goes_on_where_the_frozen_one_ends(mock_suite):
+    frozen = {"test": {"reach": [[2, 2_000_000], [2, 2_000_001]], "pick": []}}
+    suite, drawn = mock_suite(frozen_episodes=frozen), mock_suite()
+    assert [episode.variation for episode in suite.episodes("reach", count=2)] == [2, 2]
+    assert suite.episodes("reach", count=1) == suite.episodes("reach", count=2)[:1]
+    assert suite.episodes("reach", count=9)[2:] == drawn.episodes("reach", count=9)[2:]
+    assert suite.episodes("pick") == drawn.episodes("pick")
 
 
 def test_protocol_hash_covers_what_could_change_a_number(mock_suite):
@@ -68,6 +87,10 @@ def test_a_spec_comes_from_an_environment_where_the_adapter_offers_none(mock_sui
             {"seeds": {name: {"start": k, "count": 2} for k, name in enumerate(("train", "validation", "test"))}},
             "overlap",
         ),
+        ({"frozen_episodes": {"exam": {"reach": [], "pick": []}}}, "must be a seed block"),
+        ({"frozen_episodes": {"test": {"reach": []}}}, "list every task"),
+        ({"frozen_episodes": {"test": {"reach": [[0, 7]], "pick": []}}}, "seed 7, not 2000000"),
+        ({"frozen_episodes": {"test": {"reach": [[3, 2_000_000]], "pick": []}}}, "no variation 3"),
     ],
 )
 def test_wrong_files_are_refused(mock_yaml, changes, message):

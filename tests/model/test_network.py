@@ -10,6 +10,7 @@ from model.actions import KEYFRAME_EEF
 from model.cameras import CameraModel
 from model.checkpoint import FORMAT, CheckpointFacts, load_checkpoint, save_checkpoint
 from model.encoder import EncoderConfig, ObservationBatch
+from model.local import TOKENS
 from model.network import Network, NetworkConfig, fresh_network, parameter_count
 from model.normalize import Normalizer
 from model.objectives import REGISTRY, load_objective
@@ -122,16 +123,30 @@ def test_a_view_is_cut_into_patches_at_their_places():
     assert changed.nonzero().tolist() == [[1, 9 // 4, 22 // 4]]
 
 
-def test_calibration_adds_a_point_and_nothing_else():
-    """Same weights and tokens with and without it; the end effector's pose reaches the point alone."""
+def test_calibration_adds_a_point_and_a_close_look():
+    """The pointer is the same with and without it; the end effector's pose reaches what is in space alone."""
     plain, calibrated = network(), network(CALIBRATED)
+    shared = plain.encoder.state_dict()
+    extra = calibrated.encoder.load_state_dict(shared, strict=False)
+    assert not extra.unexpected_keys and {name.split(".")[0] for name in extra.missing_keys} == {"local"}
     moved = batch()._replace(tip=batch(seed=1).tip)
     with torch.no_grad():
         without, output, other = plain.encoder(batch()), calibrated.encoder(batch()), calibrated.encoder(moved)
-    assert plain.state_dict().keys() == calibrated.state_dict().keys()
-    assert without.point is None and output.point.shape == (3, 3) and output.pointer.shape == (3, 2, 8 * 8 + 1)
-    assert torch.equal(without.tokens, output.tokens) and torch.equal(without.pointer, output.pointer)
-    assert torch.equal(other.tokens, output.tokens) and not torch.allclose(other.point, output.point, atol=1e-2)
+    assert without.point is None and without.anchor is None
+    assert output.point.shape == (3, 3) and output.pointer.shape == (3, 2, 8 * 8 + 1)
+    assert torch.equal(without.pointer, output.pointer) and torch.equal(other.pointer, output.pointer)
+    assert output.tokens.shape[1] == without.tokens.shape[1] + TOKENS
+    assert not torch.allclose(other.point, output.point, atol=1e-2)
+    assert torch.equal(output.anchor.point, output.point) and (output.anchor.turn == 0).all()
+
+
+def test_training_moves_and_turns_the_anchor():
+    net = network(CALIBRATED)
+    with torch.no_grad():
+        rng = torch.Generator().manual_seed(0)
+        still, moved = net.encoder(batch()), net.encoder(batch(), rng)
+    assert torch.equal(still.point, moved.point) and not torch.allclose(still.tokens, moved.tokens)
+    assert (moved.anchor.turn != 0).all() and (moved.anchor.point != still.anchor.point).all()
 
 
 def test_the_point_depends_on_views_and_words():

@@ -157,7 +157,7 @@ def test_the_checkpoint_alone_makes_the_policy(made):
         )
         rng = torch.Generator().manual_seed(3)
         chunk = load_objective("drifting", **facts.options).sample(network.trunk, context, 1, rng)[:, 0]
-        expected = facts.normalizer.to_action(from_offsets(chunk, encoded.point, facts.normalizer)[0].numpy())
+        expected = facts.normalizer.to_action(from_offsets(chunk, encoded.anchor, facts.normalizer)[0].numpy())
     assert (encoded.point is not None) == bool(facts.network.encoder.cameras)
     assert np.array_equal(policy.act(obs).actions, expected)
 

@@ -189,6 +189,27 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, cameras
     assert load_checkpoint(whole).facts.network.encoder.cameras == cameras
 
 
+@pytest.mark.parametrize("objective", ["hybrid_queue", "diffusion", "flow", "cimle"])
+def test_every_objective_resumes_exactly(tmp_path, monkeypatch, objective):
+    """Queues included: they are part of the saved state."""
+    calibrate(monkeypatch)
+    demos = demonstrations()
+    whole = train_run.train(config(tmp_path, out=tmp_path / "whole", objective=objective), demos)
+    original = train_run.Trainer.train_step
+
+    def interrupted(trainer):
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return original(trainer)
+
+    monkeypatch.setattr(train_run.Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_run.train(config(tmp_path, objective=objective), demos)
+    monkeypatch.setattr(train_run.Trainer, "train_step", original)
+    parts = train_run.train(config(tmp_path, objective=objective), demos, demonstrations(seed=1))
+    assert load_checkpoint(whole, objective).sha256 == load_checkpoint(parts, objective).sha256
+
+
 def test_resuming_with_other_settings_is_refused(tmp_path):
     demos = demonstrations()
     train_run.train(config(tmp_path), demos)

@@ -1,10 +1,12 @@
 """Turn the left or the right handle of a tap by a quarter turn."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from envs.rlbench.pose import Pose
+from envs.rlbench.shapes import lathe
 from envs.rlbench.task import Keyframe, Task, facing_down, half_turn
 from envs.rlbench.world import World
 
@@ -12,6 +14,8 @@ _SIDES = ("left", "right")
 _HANDLE_X = 0.11  # m from the middle of the tap
 _AXIS_Z = 0.155  # m above the table: foot of the wing
 _WING_Z = 0.028  # m from there to the middle of the wing
+_ARCH = 0.05  # m: radius of the spout's arch
+_ARCH_Z = 0.15  # m: where the arch begins
 _TURN = np.deg2rad(108.0)  # the expert turns past the 90 degrees that count
 _QUARTER = 1.57  # rad
 # Of the two grasps half a turn apart the expert takes the one at or above this: it leaves the wrist room to turn.
@@ -25,28 +29,45 @@ class TurnTap(Task):
     variations = 2
     extent = (-0.16, 0.16, -0.06, 0.16)
 
+    def assets(self) -> str:
+        """Bell-shaped foot of a handle, collar of the spout, and its outlet."""
+        bell = [(0, 0), (0.030, 0), (0.030, 0.012), (0.022, 0.030), (0.017, 0.060), (0.0165, 0.100), (0, 0.104)]
+        collar = [(0, 0), (0.034, 0), (0.033, 0.010), (0.022, 0.022), (0.018, 0.034), (0, 0.034)]
+        outlet = [(0, 0), (0.0165, 0), (0.0165, 0.026), (0, 0.028)]
+        return lathe("tap_bell", bell) + lathe("tap_collar", collar) + lathe("tap_outlet", outlet)
+
     def bodies(self) -> str:
-        """A tap: base, spout, and two wing handles on vertical axes."""
+        """A tap: base, a spout that arches over, and two wing handles on vertical axes."""
         handles = "".join(self._handle(side, x) for side, x in zip(_SIDES, (-_HANDLE_X, _HANDLE_X), strict=True))
+        angles = np.linspace(0.0, np.pi, 7)
+        arch = [(_ARCH * (1 - np.cos(angle)), _ARCH_Z + _ARCH * np.sin(angle)) for angle in angles]
+        bends = "".join(
+            f'<geom class="static" type="capsule" size=".0125" fromto="0 {y0:.4f} {z0:.4f} 0 {y1:.4f} {z1:.4f}" '
+            'material="steel"/>'
+            for (y0, z0), (y1, z1) in pairwise([(0.0, 0.04), *arch, (2 * _ARCH, _ARCH_Z - 0.02)])
+        )
         return f"""
         <body name="root">
-          <geom class="static" type="box" size=".15 .028 .022" pos="0 0 .022" material="steel"/>
-          <geom class="static" type="cylinder" size=".020 .045" pos="0 0 .085" material="steel"/>
-          <geom class="static" type="capsule" size=".014" fromto="0 0 .12 0 .12 .15" material="steel"/>
-          <geom class="static" type="capsule" size=".013" fromto="0 .12 .15 0 .14 .10" material="steel"/>
-          {handles}
+          <geom class="static" type="box" size=".112 .032 .015" pos="0 0 .015" material="steel"/>
+          <geom class="static" type="cylinder" size=".032 .015" pos="-.112 0 .015" material="steel"/>
+          <geom class="static" type="cylinder" size=".032 .015" pos=".112 0 .015" material="steel"/>
+          <geom class="visual" type="mesh" mesh="tap_collar" pos="0 0 .03" material="steel"/>
+          <geom class="visual" type="mesh" mesh="tap_outlet" pos="0 {2 * _ARCH} {_ARCH_Z - 0.045}"
+                material="dark_steel"/>
+          {bends}{handles}
         </body>"""
 
     def _handle(self, side: str, x: float) -> str:
         color = ".15 .35 .85 1" if side == "left" else ".85 .15 .12 1"
         return f"""
-        <geom class="static" type="cylinder" size=".017 .055" pos="{x} 0 .095" material="dark_steel"/>
+        <geom class="static" type="cylinder" size=".017 .055" pos="{x} 0 .085" group="3"/>
+        <geom class="visual" type="mesh" mesh="tap_bell" pos="{x} 0 .03" material="steel"/>
         <body name="{side}_handle" pos="{x} 0 {_AXIS_Z}">
           <joint name="{side}_handle" axis="0 0 1" range="-3.1 3.1" damping=".05" frictionloss=".02" armature=".002"/>
-          <geom class="articulated" type="cylinder" size=".016 .008" mass=".05" material="steel"/>
+          <geom class="articulated" type="cylinder" size=".0185 .009" pos="0 0 -.004" mass=".05" material="dark_steel"/>
           <geom class="articulated" type="box" size=".038 .007 .022" pos="0 0 {_WING_Z}" mass=".05" condim="4"
                 friction="2 .05 .001" material="steel"/>
-          <geom class="visual" type="box" size=".0385 .0073 .004" pos="0 0 .047" rgba="{color}"/>
+          <geom class="visual" type="box" size=".0385 .0075 .009" pos="0 0 .0425" rgba="{color}"/>
         </body>"""
 
     def place(self, world: World, variation: int, rng: np.random.Generator) -> None:

@@ -48,3 +48,17 @@ def set_joint():
         world.forward()
 
     return write
+
+
+@pytest.fixture(scope="session")
+def put():
+    """Places a free body at a point of a frame (m), turned like it, and says whether the task is solved then."""
+
+    def place(env, body, frame, x, y, z):
+        world = env._world
+        pose = world.pose(frame)
+        world.place(body, type(pose)(pose.at(x, y, z), pose.rotation))
+        world.forward()
+        return env._check()
+
+    return place

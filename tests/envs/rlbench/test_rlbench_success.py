@@ -5,22 +5,12 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco]'")
 
-from envs.rlbench.pose import Pose
 from envs.suite import load_suite
 
 pytestmark = pytest.mark.sim
 
 TASKS = tuple(load_suite("rlbench18").tasks)
 DRAWERS = ("bottom", "middle", "top")
-
-
-def put(env, body, frame, x, y, z):
-    """Places a free body at a point of a frame and says whether the task is solved then."""
-    world = env._world
-    pose = world.pose(frame)
-    world.place(body, Pose(pose.at(x, y, z), pose.rotation))
-    world.forward()
-    return env._check()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -85,7 +75,7 @@ TARGETS = ((0.025, 0.150), (0.225, 0.075), (0.025, -0.300), (-0.219, -0.129))
 
 
 @pytest.mark.parametrize("variation", range(4))
-def test_the_block_must_touch_the_named_square(scene, variation):
+def test_the_block_must_touch_the_named_square(scene, put, variation):
     env = scene("slide_block_to_color_target", variation)
     x, y = TARGETS[variation]
     touch = 0.05 + 0.028
@@ -108,7 +98,7 @@ def test_a_tap_is_turned_beyond_a_quarter_either_way(scene, set_joint, variation
         assert env._check()
 
 
-def test_the_cube_must_reach_the_middle_of_the_goal(scene):
+def test_the_cube_must_reach_the_middle_of_the_goal(scene, put):
     env = scene("reach_and_drag")
     x, y = -0.137, -0.154
     touch = 0.05 + 0.04  # sensor and cube
@@ -118,20 +108,20 @@ def test_the_cube_must_reach_the_middle_of_the_goal(scene):
     assert not put(env, "cube", "root", x, y, 0.039 + 0.02), "the cube hangs over the goal"
 
 
-def test_the_cube_on_another_square_does_not_count(scene):
+def test_the_cube_on_another_square_does_not_count(scene, put):
     env = scene("reach_and_drag")
     for square in ((0.088, 0.121), (0.088, -0.379), (0.253, -0.153)):
         assert not put(env, "cube", "root", *square, 0.039)
 
 
-def test_the_stick_on_the_goal_does_not_count(scene):
+def test_the_stick_on_the_goal_does_not_count(scene, put):
     env = scene("reach_and_drag")
     assert not put(env, "stick", "root", -0.137, -0.154, 0.1)
     np.testing.assert_allclose(env._world.data.geom("goal").xpos[:2], env._world.pose("stick").position[:2], atol=1e-6)
 
 
 @pytest.mark.parametrize("variation", range(3))
-def test_the_item_must_be_inside_the_named_drawer(scene, set_joint, variation):
+def test_the_item_must_be_inside_the_named_drawer(scene, put, set_joint, variation):
     env = scene("put_item_in_drawer", variation)
     drawers = [f"drawer_{name}" for name in DRAWERS]
     for drawer in drawers:

@@ -1,0 +1,60 @@
+"""Runs an evaluation for a person at a console: shows how it goes, and lets Ctrl-C end it without losing anything."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from envs.progress import ConsoleReporter
+from envs.runner import Evaluation, EvaluationPlan
+from results.records import Run
+
+
+def run_in_console(plan: EvaluationPlan) -> tuple[Run | None, bool, Console]:
+    """Plays an evaluation's missing episodes.
+
+    Returns:
+        The record (None when nothing was written), whether the run was interrupted, and the console that was used.
+
+    Raises:
+        InputError: The plan cannot be run.
+    """
+    suite = plan.worker.suite
+    title = suite.title
+    if len(plan.tasks) < suite.full_task_count:
+        title += f" · {len(plan.tasks)} of {suite.full_task_count} tasks"
+    evaluation = Evaluation(plan)
+    reporter = ConsoleReporter(title, plan.workers)
+    run, interrupted = None, False
+    try:
+        with _interrupts(evaluation) as interrupts:
+            run = evaluation.run(reporter)
+            interrupted = bool(interrupts) and (run is None or bool(run.missing))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        reporter.close()
+    return run, interrupted, reporter.console
+
+
+@contextmanager
+def _interrupts(evaluation: Evaluation) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM: the first lets episodes under way end, the second ends at once. Yields those received."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        under_way = evaluation.stop()
+        if len(received) > 1 or not evaluation.playing:
+            raise KeyboardInterrupt
+        print(f"\nstopping after {under_way} episode(s) under way; once more to stop at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

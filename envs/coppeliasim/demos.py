@@ -1,0 +1,127 @@
+"""Stored demonstrations as the starts of episodes, as in PerAct's evaluation.
+
+An episode with seed s of a seed block that starts at b is the block's k-th, k = s - b (0, 1, 2, ...). It starts as
+
+- PerAct's layout, `<task>/all_variations/episodes/episode<k>`: as the demonstration of that number k;
+- RLBench's layout, `<task>/variation<v>/episodes/episode<e>`: as the k-th of all, sorted by e, then by v, so that few
+  episodes cover many variations.
+
+Where both layouts are there, the first counts. The variation is the demonstration's. A demonstration is restored
+through the state of NumPy's generator that is stored in it, and only the RLBench that made it can.
+"""
+
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from envs.spec import Episode, InputError
+from envs.suite import Suite
+
+LOW_DIM = "low_dim_obs.pkl"
+VARIATION = "variation_number.pkl"
+_LAYOUTS = (
+    "<task>/all_variations/episodes/episode0 (PerAct) or <task>/variation0/episodes/episode0 (RLBench). "
+    "Name the folder of one split, such as .../test"
+)
+
+
+@dataclass(frozen=True)
+class StoredDemo:
+    """A demonstration on disk.
+
+    Attributes:
+        folder: Holds `low_dim_obs.pkl`.
+        variation: Of its task.
+    """
+
+    folder: Path
+    variation: int
+
+
+def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> list[Episode]:
+    """The episodes with the variations of their demonstrations.
+
+    Raises:
+        InputError: The folder lacks one, or its variation is not the suite's.
+    """
+    if not demos.is_dir():
+        raise InputError(f"--demos {demos} is not a folder. It must hold {_LAYOUTS}.")
+    found = [replace(episode, variation=stored_demo(suite, demos, episode).variation) for episode in episodes]
+    for episode in found:
+        if not 0 <= episode.variation < suite.tasks[episode.task]:
+            raise InputError(
+                f"--demos {demos}: a demonstration of {episode.task} has variation {episode.variation}, the suite only "
+                f"0..{suite.tasks[episode.task] - 1}. Use demonstrations of this benchmark."
+            )
+    return found
+
+
+def stored_demo(suite: Suite, demos: Path, episode: Episode) -> StoredDemo:
+    """The demonstration that an episode starts as.
+
+    Raises:
+        InputError: There is none.
+    """
+    block = next((block for block in suite.seeds.values() if block.start <= episode.seed < block.stop), None)
+    if block is None:
+        raise InputError(f"seed {episode.seed} is in no seed block of suite {suite.name!r}: no demonstration is its.")
+    number = episode.seed - block.start
+    pooled = demos / episode.task / "all_variations" / "episodes"
+    if pooled.is_dir():
+        folder = pooled / f"episode{number}"
+        count = sum(1 for _ in pooled.glob("episode*"))
+        _need(folder / LOW_DIM, number, count)
+        _need(folder / VARIATION, number, count)
+        return StoredDemo(folder, int(_unpickle(folder / VARIATION)))
+    listed = _by_variation(demos / episode.task)
+    if not listed:
+        raise InputError(f"--demos {demos} has no demonstration of {episode.task}. It must hold {_LAYOUTS}.")
+    if number >= len(listed):
+        raise InputError(
+            f"--demos {demos} has {len(listed)} demonstrations of {episode.task}, episode {number} needs one more: "
+            f"add some, or ask for fewer with --episodes."
+        )
+    return listed[number]
+
+
+def load_demo(stored: StoredDemo) -> Any:
+    """Reads an `rlbench.demo.Demo`. RLBench must be importable. A pickle can run code: use folders that you trust.
+
+    Raises:
+        InputError: It cannot be read, or holds no state to restore.
+    """
+    demo = _unpickle(stored.folder / LOW_DIM)
+    if getattr(demo, "random_seed", None) is None or len(demo) == 0:
+        raise InputError(f"{stored.folder / LOW_DIM} holds no state to restore (random_seed): use another dataset.")
+    # RLBench itself reads the variation there; its fork, which made most datasets, did not write it.
+    demo[0].misc = {"variation_index": stored.variation} | (demo[0].misc or {})
+    return demo
+
+
+def _by_variation(root: Path) -> list[StoredDemo]:
+    found = []
+    for path in root.glob(f"variation*/episodes/episode*/{LOW_DIM}"):
+        variation = re.fullmatch(r"variation(\d+)", path.parts[-4])
+        number = re.fullmatch(r"episode(\d+)", path.parts[-2])
+        if variation and number:
+            found.append((int(number[1]), int(variation[1]), path.parent))
+    return [StoredDemo(folder, variation) for _, variation, folder in sorted(found)]
+
+
+def _need(path: Path, number: int, count: int) -> None:
+    if not path.is_file():
+        raise InputError(
+            f"episode {number} of {path.parents[3].name} needs {path}, which is not there ({count} episodes are). "
+            "Complete the dataset, or ask for fewer episodes with --episodes."
+        )
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return pickle.load(file)
+    except Exception as error:  # an unpickler raises whatever the classes in it raise
+        raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}): download it again.") from error

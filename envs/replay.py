@@ -1,0 +1,187 @@
+"""Plays a record's actions again, and says whether every episode ends as it did then.
+
+The simulator, its version and the protocol must be the record's own. Exit code 1 when an episode differs.
+
+Examples:
+- python -m envs.replay results/records/rlbench18/drifting/test.jsonl --workers 2
+- python -m envs.replay runs/rlbench18/drifting/20260101T000000Z.jsonl --tasks turn_tap --video
+- python -m envs.replay runs/mock/random/20260101T000000Z.jsonl --episodes reach/v001/s2000000
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from envs.console import run_in_console
+from envs.runner import EvaluationPlan
+from envs.spec import Episode, InputError
+from envs.suite import Suite, load_suite, nearest, protocol_hash
+from envs.worker import WorkerPlan
+from results.records import EpisodeRecord, Header, RecordError, Run, read_run, without_times
+
+# A simulator that broke at the first attempt is no part of what an episode is.
+_CIRCUMSTANCES = ("attempts",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to play again."""
+
+    record: tyro.conf.Positional[Path]
+    """The record of a run."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to replay; by default all of the record's."""
+    episodes: tuple[str, ...] = ()
+    """Ids of episodes to replay, such as turn_tap/v001/s2000004; by default all."""
+    workers: int = 1
+    """Processes, one simulator each."""
+    suite: str | None = None
+    """Path of the suite's YAML file, for a suite of your own; by default found by the record's suite name."""
+    demos: Path | None = None
+    """Folder of the stored demonstrations that the episodes start as; by default the one of then, if any."""
+    video: bool = False
+    """Write an mp4 of each episode beside the replay's own record."""
+    out: Path | None = None
+    """Path of the replay's own record; by default runs/<suite>/replay/<UTC time>.jsonl."""
+
+
+def make_plan(config: Config, run: Run) -> EvaluationPlan:
+    """The evaluation that plays the record again.
+
+    Raises:
+        InputError: The record does not fit this installation, or has no such episodes.
+    """
+    header = run.header
+    suite = load_suite(config.suite or header.suite)
+    chosen = _choose(config, run)
+    episodes = [Episode(suite.name, record.task, record.variation, record.seed) for record in chosen]
+    demos = config.demos or header.config.get("demos")
+    if demos is not None:
+        suite, stored = suite.with_demos(header.sim, Path(demos), episodes)
+        if stored != episodes:
+            raise InputError(f"the demonstrations in {demos} are not those of the record: add --demos DIR.")
+    _check_protocol(run, suite, list(dict.fromkeys(record.task for record in chosen)))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    out = config.out or Path("runs") / suite.name / "replay" / f"{stamp}.jsonl"
+    if out.suffix != ".jsonl":
+        raise InputError(f"--out must end in .jsonl, got {out}.")
+    return EvaluationPlan(
+        worker=WorkerPlan(
+            suite=suite,
+            sim=header.sim,
+            policy="replay",
+            checkpoint=str(config.record),
+            policy_seed=header.policy_seed,
+            videos=out.parent / f"{out.stem}_videos" if config.video else None,
+            demos=None if demos is None else Path(demos),
+        ),
+        episodes=tuple(episodes),
+        seed_block=header.seed_block["name"],
+        out=out,
+        workers=config.workers,
+        config={name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()},
+    )
+
+
+def differences(before: EpisodeRecord, after: EpisodeRecord) -> dict[str, tuple[Any, Any]]:
+    """Fields that differ, times aside: name -> (recorded, replayed)."""
+    old, new = without_times(before), without_times(after)
+    return {name: (old[name], new[name]) for name in old if name not in _CIRCUMSTANCES and old[name] != new[name]}
+
+
+def replay(config: Config) -> int:
+    """Replays a record and prints what differs.
+
+    Returns:
+        Exit code: 0 when every episode ended as recorded, 1 when one did not, 130 when interrupted.
+
+    Raises:
+        InputError: See `make_plan`.
+    """
+    try:
+        recorded = read_run(config.record)
+    except RecordError as error:
+        raise InputError(str(error)) from error
+    plan = make_plan(config, recorded)
+    replayed, interrupted, console = run_in_console(plan)
+    before = {record.id: record for record in recorded.episodes}
+    after = replayed.episodes if replayed is not None else ()
+    changed = {record.id: differences(before[record.id], record) for record in after}
+    changed = {key: fields for key, fields in changed.items() if fields}
+    for key, fields in changed.items():
+        shown = ((name, *values) for name, values in fields.items() if name != "actions")
+        text = "; ".join(f"{name}: recorded {old!r}, replayed {new!r}" for name, old, new in shown)
+        console.print(f"{key} differs: {text or 'actions'}", markup=False)
+    same, lacking = len(after) - len(changed), len(plan.episodes) - len(after)
+    played = {episode.id for episode in plan.episodes}
+    errors = sum(record.outcome == "error" and record.id not in played for record in recorded.episodes)
+    notes = [f"{lacking} not played"] * bool(lacking) + [f"{errors} recorded errors left out"] * bool(errors)
+    console.print(f"{same} of {len(plan.episodes)} episodes ended as recorded{''.join(f', {note}' for note in notes)}")
+    console.print(f"record of the replay: {plan.out}", markup=False)
+    return 130 if interrupted else int(bool(changed))
+
+
+def _choose(config: Config, run: Run) -> list[EpisodeRecord]:
+    """The episodes to replay. Those that ended in an error are left out: their actions are not all there."""
+    tasks = dict.fromkeys(record.task for record in run.episodes)
+    known = {record.id: record for record in run.episodes}
+    for name, names in ((config.tasks, tasks), (config.episodes, known)):
+        for wanted in name:
+            if wanted not in names:
+                raise InputError(f"{run.path} has no {wanted!r}.{nearest(wanted, names)}")
+    chosen = [
+        record
+        for record in run.episodes
+        if record.outcome != "error"
+        and record.task in (config.tasks or tasks)
+        and record.id in (config.episodes or known)
+    ]
+    if not chosen:
+        raise InputError(f"{run.path} has no episode to replay (those that ended in an error cannot be).")
+    return chosen
+
+
+def _check_protocol(run: Run, suite: Suite, tasks: list[str]) -> None:
+    """Refuses a record of another protocol, naming what differs."""
+    header: Header = run.header
+    protocol = suite.protocol([suite.spec(task, header.sim) for task in tasks])
+    if protocol_hash(protocol) == header.protocol_hash:
+        return
+    there, here = _flat(header.protocol), _flat(protocol)
+    names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    differing = [f"{name}: there {there.get(name)}, here {here.get(name)}" for name in names]
+    raise InputError(
+        f"{run.path} was recorded under protocol {header.protocol_hash}, and here it is {protocol_hash(protocol)} "
+        f"({'; '.join(differing)}). Replay it with the versions and settings of then (git {header.git_sha})."
+    )
+
+
+def _flat(protocol: dict[str, Any]) -> dict[str, str]:
+    """Every leaf as "path to it" -> its JSON."""
+    flat: dict[str, str] = {}
+    for name, value in protocol.items():
+        if isinstance(value, dict):
+            flat |= _flat({f"{name}.{key}": inner for key, inner in value.items()})
+        else:
+            flat[name] = json.dumps(value)
+    return flat
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line entry. Returns the exit code: see `replay`; 2 for a mistake in the input."""
+    described = Annotated[Config, tyro.conf.arg(name="")]
+    config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.replay")
+    try:
+        return replay(config)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

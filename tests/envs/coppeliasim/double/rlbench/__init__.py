@@ -1,0 +1,3 @@
+__version__ = "1.2.0"  # both flavours say so
+
+import pyrep  # noqa: F401

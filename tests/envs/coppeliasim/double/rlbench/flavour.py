@@ -1,0 +1,3 @@
+import os
+
+FORK = os.environ["COPPELIA_DOUBLE_FLAVOUR"] == "fork"
