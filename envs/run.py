@@ -33,7 +33,7 @@ class Config:
     suite: str
     """Name of a suite, or path of a suite's YAML file."""
     policy: str
-    """zero, random, expert, replay, drifting, one from an installed package, or module:Class."""
+    """zero, random, expert, replay; drifting, diffusion, flow, mse, cimle, hybrid_queue; or your own module:Class."""
     checkpoint: str | None = None
     """Weights of the policy; by default the policy's own choice."""
     tasks: tuple[str, ...] = ()
@@ -52,6 +52,8 @@ class Config:
     """Folder of stored demonstrations that the episodes start as (only --sim coppeliasim); by default drawn by seed."""
     device: str = "cpu"
     """Where the policy runs: cpu, cuda, cuda:1."""
+    nfe: int | None = None
+    """Forward passes of a sample, for diffusion and flow (such as 10 or 1); by default the policy's own number."""
     policy_seed: int = 0
     """Seed of the policy's own randomness."""
     video: bool = False
@@ -104,6 +106,7 @@ def make_plan(config: Config) -> EvaluationPlan:
             policy=config.policy,
             checkpoint=config.checkpoint,
             device=config.device,
+            nfe=config.nfe,
             policy_seed=config.policy_seed,
             videos=out.parent / f"{out.stem}_videos" if config.video else None,
             demos=demos,

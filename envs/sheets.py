@@ -129,7 +129,7 @@ def _paste(sheet: Image.Image, view: View, x: int, y: int, size: int) -> None:
 def _write_caption(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int) -> None:
     """Writes a sentence below a picture, in a few lines."""
     font = _font(11)
-    characters = int(width / (font.getlength("instruction") / 11))
+    characters = int(0.92 * width / (font.getlength("instruction") / 11))
     lines = textwrap.wrap(text, characters, max_lines=_CAPTION_LINES, placeholder=" …")
     draw.multiline_text((x + 1, y), "\n".join(lines), _PALE, font, spacing=2)
 

@@ -34,6 +34,7 @@ class WorkerPlan:
         policy: Name of the policy, for the registry.
         checkpoint: Its weights; None for its default.
         device: What it runs on.
+        nfe: Forward passes of a sample; None for the policy's own number.
         policy_seed: Base of the policy's seeds.
         videos: Folder for videos; None for none.
         demos: Folder of stored demonstrations that the episodes start as; None where they are drawn.
@@ -44,6 +45,7 @@ class WorkerPlan:
     policy: str
     checkpoint: str | None = None
     device: str = "cpu"
+    nfe: int | None = None
     policy_seed: int = 0
     videos: Path | None = None
     demos: Path | None = None
@@ -159,7 +161,7 @@ class _Worker:
 
     def _make_policy(self) -> Policy:
         if self._policy is None:
-            self._policy = make_policy(self._plan.policy, self._plan.checkpoint, self._plan.device)
+            self._policy = make_policy(self._plan.policy, self._plan.checkpoint, self._plan.device, self._plan.nfe)
             # A sum over threads depends on their number: one thread, whatever the number of workers and of cores.
             if (torch := sys.modules.get("torch")) is not None:
                 torch.set_num_threads(1)

@@ -17,6 +17,11 @@ BUILT_IN = {
     "expert": "policies.expert:ExpertPolicy",
     "replay": "policies.replay:ReplayPolicy",
     "drifting": "policies.drifting:DriftingPolicy",
+    "diffusion": "policies.diffusion:DiffusionPolicy",
+    "flow": "policies.flow:FlowPolicy",
+    "mse": "policies.mse:MeanSquaredErrorPolicy",
+    "cimle": "policies.cimle:CimlePolicy",
+    "hybrid_queue": "policies.hybrid_queue:HybridQueuePolicy",
 }
 
 
@@ -79,16 +84,18 @@ def takes(factory: Callable[..., Any], parameter: str) -> bool:
     return parameter in inspect.signature(factory).parameters
 
 
-def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu") -> Policy:
+def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu", nfe: int | None = None) -> Policy:
     """Builds a policy.
 
     Args:
         name: A known name, or "module:Class".
         checkpoint: Weights; handed to constructors that have a parameter `checkpoint`.
         device: "cpu", "cuda", ...; handed to constructors that have a parameter `device`.
+        nfe: Forward passes of a sample; handed to constructors that have a parameter `nfe`. None for its own choice.
 
     Raises:
-        InputError: No such policy, it takes no checkpoint but one is given, or what is named is not a policy.
+        InputError: No such policy, it takes no checkpoint or number of passes but one is given, or what is named is
+            not a policy.
     """
     factory = find_policy(name)
     arguments: dict[str, Any] = {}
@@ -98,6 +105,10 @@ def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu") -
         raise InputError(f"policy {name!r} takes no checkpoint: leave --checkpoint out.")
     if takes(factory, "device"):
         arguments["device"] = device
+    if nfe is not None:
+        if not takes(factory, "nfe"):
+            raise InputError(f"policy {name!r} has no number of forward passes to choose: leave --nfe out.")
+        arguments["nfe"] = nfe
     policy = factory(**arguments)
     if not isinstance(policy, Policy):
         raise InputError(f"{name!r} is not a policy: it must be a subclass of policies.base.Policy.")

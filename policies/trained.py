@@ -29,15 +29,17 @@ class TrainedPolicy(Policy):
     Args:
         checkpoint: Path of the weights; `default_checkpoint` when left out.
         device: Torch device.
+        nfe: Forward passes of a sample; the objective's own number when left out.
 
     Raises:
-        InputError: The checkpoint is missing or does not fit, or the device does not exist.
+        InputError: The checkpoint is missing or does not fit, the device does not exist, or the objective cannot sample
+            in that many passes.
     """
 
     objective: ClassVar[str]
     default_checkpoint: ClassVar[Path]
 
-    def __init__(self, checkpoint: str | None = None, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: str | None = None, device: str = "cpu", nfe: int | None = None) -> None:
         path = Path(checkpoint) if checkpoint else self.default_checkpoint
         if not path.is_file():
             raise InputError(
@@ -52,14 +54,17 @@ class TrainedPolicy(Policy):
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {device!r} cannot be used ({error}). Try cpu.") from error
         self._objective = load_objective(self.objective, **loaded.facts.options)
+        own = self._objective.nfe
+        if nfe is not None:
+            self._objective = self._objective.with_nfe(nfe)
         self._mask = torch.from_numpy(loaded.facts.normalizer.mask).to(self._device)
         self._rng = torch.Generator().manual_seed(0)
         self._entries = list(range(len(loaded.facts.proprioception)))
         self._tip = [loaded.facts.proprioception.index(name) for name in TIP_POSE]
         self.spec = PolicySpec(loaded.facts.convention, loaded.facts.network.trunk.horizon, loaded.facts.cameras)
-        self.info = PolicyInfo(
-            self.objective, self.objective, self._objective.nfe, parameter_count(self._network), loaded.sha256
-        )
+        # Another sampler is another row of a table.
+        name = self.objective if self._objective.nfe == own else f"{self.objective}-{self._objective.nfe}"
+        self.info = PolicyInfo(name, self.objective, self._objective.nfe, parameter_count(self._network), loaded.sha256)
 
     def reset(self, task: TaskSpec, seed: int) -> None:
         """See `Policy.reset`.

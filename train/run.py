@@ -244,8 +244,7 @@ def main(args: list[str] | None = None) -> int:
         print(str(interrupt) or "stopped", file=sys.stderr)
         return 130
     print(f"checkpoint: {path}")
-    if config.objective == "drifting":
-        print(f"evaluate it: python -m envs.run --suite {config.suite} --policy drifting --checkpoint {path}")
+    print(f"evaluate it: python -m envs.run --suite {config.suite} --policy {config.objective} --checkpoint {path}")
     return 0
 
 

@@ -7,8 +7,10 @@ from envs.rlbench.task import Keyframe, approach
 from envs.rlbench.world import World
 
 DRAWERS = ("bottom", "middle", "top")
-OPENED = 0.15  # m a drawer must move to count as open
+_OPENED = 0.15  # m a drawer must move to count as open
 _HANDLE_Z = {"bottom": 0.163, "middle": 0.283, "top": 0.403}  # m above the table, in the cabinet's frame
+# m: z of the sensors' middles in the cabinet's frame, and their y in the drawers'.
+_SENSOR_Z, _SENSOR_Y = {"bottom": 0.1475, "middle": 0.2975, "top": 0.3915}, 0.023
 _GRASP_Y, _BEFORE_Y = 0.197, 0.282  # m along the opening direction
 _WOOD, _FRONT = ".55 .36 .20 1", ".72 .52 .31 1"
 
@@ -65,7 +67,8 @@ def _drawer(name: str) -> str:
       {geoms}{posts}
       <geom name="handle_{name}" class="articulated" type="capsule" size=".007 .055" pos="0 .210 .004"
             euler="0 1.5708 0" mass=".05" friction="2 .05 .001" condim="4" material="steel"/>
-      <geom name="inside_{name}" class="sensor" type="box" size=".15 .15 .041" pos="0 .0 -.0115"/>
+      <geom name="inside_{name}" class="sensor" type="box" size=".15 .15 .0375"
+            pos="0 {_SENSOR_Y} {_SENSOR_Z[name] - z:.4f}"/>
     </body>"""
 
 
@@ -91,4 +94,4 @@ def pull_open(world: World, drawer: str, distance: float) -> list[Keyframe]:
 
 def drawer_moved(world: World, drawer: str, start: float) -> bool:
     """Whether a drawer stands more than 0.15 m from where it was."""
-    return bool(np.abs(world.joint(f"drawer_{drawer}") - start) > OPENED)
+    return bool(np.abs(world.joint(f"drawer_{drawer}") - start) > _OPENED)

@@ -32,8 +32,8 @@ class Controller:
 
         Args:
             world: The world.
-            attach: A closed gripper welds a graspable object that both fingers touch (RLBench's rule); False leaves
-                the grasp to friction.
+            attach: A closed gripper welds a graspable object that both fingers touch (RLBench: one that the sensor
+                between them sees); False leaves the grasp to friction.
         """
         self._world = world
         self._attach = attach

@@ -16,7 +16,7 @@ from envs.rlbench.pose import Pose
 from envs.rlbench.render import Cameras, focus_shadows
 from envs.rlbench.state import FINGER_OPEN, PROPRIOCEPTION, positive, proprioception
 from envs.rlbench.task import Keyframe, PlacementError, Task
-from envs.rlbench.world import PICTURE_QUALITY, Quality, World
+from envs.rlbench.world import CHANGED, PICTURE_QUALITY, Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite
 from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
@@ -226,7 +226,7 @@ class MujocoEnv(Env):
         world = self._studio
         if (height, width) not in self._studio_cameras:
             self._studio_cameras[height, width] = Cameras(world, height, width, shadows=True)
-        for name in ("body_pos", "body_quat", "geom_rgba", "geom_size"):
+        for name in CHANGED:
             getattr(world.model, name)[:] = getattr(self._world.model, name)
         world.data.qpos[:] = self._world.data.qpos
         mujoco.mj_kinematics(world.model, world.data)

@@ -1,13 +1,12 @@
 """MJCF of the room: table, floor, wall, lights, cameras, at RLBench's measured poses."""
 
-import io
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from envs.rlbench import panda
+from envs.rlbench.textures import png
 from envs.spec import Camera
 
 TABLE_TOP = 0.750  # m
@@ -68,7 +67,8 @@ def lab_assets() -> tuple[str, dict[str, bytes]]:
       <material name="steel" rgba=".62 .64 .67 1" specular=".6" shininess=".7"/>
       <material name="dark_steel" rgba=".27 .28 .31 1" specular=".4" shininess=".5"/>
     """
-    return xml, {"wood.png": _png(_wood()), "tiles.png": _png(_tiles()), "panels.png": _png(_panels())}
+    pictures = {"wood": _wood, "tiles": _tiles, "panels": _panels}
+    return xml, {f"{name}.png": png(draw().clip(0, 255).astype(np.uint8)) for name, draw in pictures.items()}
 
 
 def lab_bodies() -> str:
@@ -116,12 +116,6 @@ def _panels() -> np.ndarray:
     panel = np.full((64, 64), 0.9)
     panel[:2], panel[:, :2] = 0.75, 0.75
     return panel[..., None] * np.array([62, 104, 110])
-
-
-def _png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _vec(values: Iterable[float]) -> str:

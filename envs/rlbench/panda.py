@@ -27,7 +27,6 @@ _CHAIN = (
 )
 JOINT_LOW = np.array([link[2][0] for link in _CHAIN])
 JOINT_HIGH = np.array([link[2][1] for link in _CHAIN])
-GAINS = np.array([link[4] for link in _CHAIN], dtype=float)
 DAMPING_RATIO_TIME = 0.1  # s: velocity gain over position gain
 # Link masses (kg), approximate; the arm is gravity compensated, so they only set its inertia.
 _MASSES = (2.7, 2.7, 2.0, 2.1, 3.0, 1.3, 0.7)

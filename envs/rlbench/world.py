@@ -13,6 +13,7 @@ from envs.rlbench.meshes import panda_meshes
 from envs.rlbench.pose import Pose
 
 TIMESTEP = 0.002  # s
+CHANGED = ("body_pos", "body_quat", "geom_rgba")  # what placing and painting change in a model
 
 # Collision bits: the robot collides with all else, objects with everything; statics and articulated parts (drawers,
 # buttons, taps: they move inside their static mounts) not among themselves.
@@ -109,9 +110,7 @@ class World:
         )
         self.model = mujoco.MjModel.from_xml_string(xml, textures | panda_meshes() | files)
         self.data = mujoco.MjData(self.model)
-        self._initial = {
-            name: getattr(self.model, name).copy() for name in ("body_pos", "body_quat", "geom_rgba", "geom_size")
-        }
+        self._initial = {name: getattr(self.model, name).copy() for name in CHANGED}
         self.arm_qpos = np.array([self.model.joint(name).qposadr[0] for name in panda.JOINT_NAMES])
         self.arm_dofs = np.array([self.model.joint(name).dofadr[0] for name in panda.JOINT_NAMES])
         self.finger_qpos = np.array([self.model.joint(name).qposadr[0] for name in panda.FINGER_NAMES])
@@ -119,7 +118,7 @@ class World:
         self.held: str | None = None
 
     def restore(self) -> None:
-        """Undoes every change since compilation: poses of fixed bodies, colours, sizes, state, grasp."""
+        """Undoes every change since compilation: poses of fixed bodies, colours, state, grasp."""
         mujoco.mj_resetData(self.model, self.data)
         for name, value in self._initial.items():
             getattr(self.model, name)[:] = value
@@ -163,6 +162,8 @@ class World:
 
     def in_sensor(self, body: str, sensor: str) -> bool:
         """Whether any part of a body reaches into a sensor volume, as RLBench's proximity sensors see it.
+
+        The volumes are the ones measured in RLBench, less the marker of 5 mm that a sensor's bounding box includes.
 
         Args:
             body: Body whose colliding geoms are tested.

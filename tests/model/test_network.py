@@ -255,3 +255,13 @@ def test_wrong_files_are_refused_by_name(tmp_path, facts):
     save_checkpoint(path, facts, state)
     with pytest.raises(InputError, match=r"trunk\.position"):
         load_checkpoint(path)
+
+
+def test_the_shipped_size_fits_its_budget():
+    """18 MB in bfloat16, with five calibrated views and room for the words of a whole suite."""
+    encoder = EncoderConfig(
+        views=5, image_size=128, proprioception=18, vocabulary=200, max_words=24, cameras=CAMERAS * 2 + CAMERAS[:1]
+    )
+    with torch.device("meta"):
+        net = Network(NetworkConfig(encoder, TrunkConfig(encoder.width)))
+    assert 17.0e6 < 2 * parameter_count(net) < 18.0e6

@@ -1,8 +1,9 @@
 """What is written by hand in README and model card against the committed records and weights."""
 
 import hashlib
+import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,25 @@ def test_every_expert_is_accepted():
     assert run.header.protocol_hash == ENTRIES["expert"].run.header.protocol_hash
     solved = Counter(episode.task for episode in run.episodes if episode.outcome == "success")
     played = Counter(episode.task for episode in run.episodes)
+    table = (ROOT / "docs/rlbench18.md").read_text()
     for task in ENTRIES["expert"].suite.tasks:
         assert played[task] == 100 and solved[task] >= 98, task
+        assert f"| {task} | {solved[task]} / 100 |" in table
         assert ENTRIES["zero"].rates[task].successes == 0
+    total = f"{solved.total():,} of {played.total():,} solved"
+    assert total in " ".join((ROOT / "README.md").read_text().split())
+    assert ENTRIES["random"].mean.value <= 0.02
+
+
+def test_readme_shows_the_gates_results():
+    by_sampler = defaultdict(list)
+    for entry in json.loads((ROOT / "results/toy/gate.json").read_text())["entries"]:
+        by_sampler[entry["objective"], entry["sampler"], entry["nfe"]].append(entry)
+    readme = (ROOT / "README.md").read_text()
+    for (objective, sampler, nfe), seeds in by_sampler.items():
+        valid = [100 * entry["valid"] for entry in seeds]
+        both = min(100 * entry["both_modes"] for entry in seeds)
+        row = f"| {objective} ({sampler}) | {nfe} | {sum(valid) / len(valid):.1f} | {min(valid):.1f} | {both:.1f} |"
+        assert len(seeds) == 3 and row in readme
+        if objective == "drifting":
+            assert min(valid) >= 85 and both >= 95

@@ -131,7 +131,7 @@ class LightBulbIn(Task):
         return (
             f"screw in the bulb from the {color} holder",
             f"take the light bulb out of the {color} holder and screw it into the lamp",
-            f"put the bulb that stands in the {color} base into the lamp",
+            f"put the bulb that stands in the {color} holder into the lamp",
         )
 
     def expert(self, world: World) -> list[Keyframe]:

@@ -15,7 +15,7 @@ from envs.rlbench.world import World
 # Colours of mugs 0, 1 and 2: they tell which mugs count, since RLBench counts the first ones and not any.
 _COLORS = {"red": ".88 .12 .10 1", "green": ".14 .62 .26 1", "blue": ".12 .34 .90 1"}
 _WOOD, _PORCELAIN = ".42 .25 .13 1", ".93 .93 .91 1"
-_NUMBERS = ("one cup", "two cups", "three cups")
+_NUMBERS = ("one mug", "two mugs", "three mugs")
 _RADIUS, _HEIGHT = 0.033, 0.084  # m, of a mug
 _HANDLE_RADIUS = 0.004  # m
 # Middle of the handle's rod in the mug's x-z plane, m: with the wall it encloses 0.023 m by 0.040 m.
@@ -95,9 +95,9 @@ class PlaceCups(Task):
         mugs = (", the ".join(["the " + first[0], *first[1:]]) + " and " if first else "") + f"the {last} mug"
         number = _NUMBERS[variation]
         return (
-            f"place {number} on the cup holder: {mugs}",
-            f"hang {mugs} on the holder by the handle, {number} in all",
-            f"slide {number}, {mugs}, onto spokes of the mug tree",
+            f"place {number} on the holder: {mugs}",
+            f"hang {number} up on the holder: {mugs}",
+            f"slide {number} onto the mug tree: {mugs}",
         )
 
     def expert(self, world: World) -> list[Keyframe]:

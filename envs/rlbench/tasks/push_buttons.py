@@ -14,7 +14,9 @@ from envs.rlbench.world import World
 _BUTTONS = 3
 _TRAVEL = 0.007  # m
 _PRESSED = 0.001  # m, the PerAct fork's threshold (upstream: 0.003)
-_GAP = 0.1  # m between button centres, at least; the bases are 0.1 m wide, so a little more keeps them apart
+# m between button centres, at least: the diagonal of a base, since each may be turned any way.
+_GAP = 0.1 * np.sqrt(2)
+_MARGIN = 0.07  # m: half a diagonal
 _NAMES = tuple(color for color in COLOR_NAMES if color not in ("red", "lime"))
 # Ordered triples in lexicographic order; 50 variations reach the first 17.
 _TRIPLES = tuple(permutations(_NAMES, _BUTTONS))[:17]
@@ -52,7 +54,7 @@ class PushButtons(Task):
         for i in range(self._wanted, _BUTTONS):
             colors[i] = spare.pop(int(rng.integers(len(spare))))
         x0, x1, y0, y1 = self.extent
-        points = scatter(rng, _BUTTONS, (x0 + 0.07, y0 + 0.07), (x1 - 0.07, y1 - 0.07), _GAP * np.sqrt(2))
+        points = scatter(rng, _BUTTONS, (x0 + _MARGIN, y0 + _MARGIN), (x1 - _MARGIN, y1 - _MARGIN), _GAP)
         root = world.pose("root")
         for i, (x, y) in enumerate(points):
             turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi))

@@ -78,7 +78,7 @@ class PutGroceriesInCupboard(Task):
         name = GROCERIES[variation].name
         return (
             f"put the {name} in the cupboard",
-            f"pick up the {name} and place it inside the cupboard",
+            f"place the {name} inside the cupboard",
             f"stow the {name} on the shelf of the cupboard",
         )
 

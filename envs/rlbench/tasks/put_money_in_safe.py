@@ -58,7 +58,7 @@ class PutMoneyInSafe(Task):
         """The safe with its open door, and the bundle of notes."""
         length, width, thickness = (size / 2 for size in _MONEY)
         sensors = "".join(
-            f'<geom name="shelf{i}" class="sensor" type="box" size=".1 .1 .0075" pos="0 {y} {z + 0.0025}"/>'
+            f'<geom name="shelf{i}" class="sensor" type="box" size=".1 .1 .005" pos="0 {y} {z + 0.005}"/>'
             for i, (y, z) in enumerate(zip(_SENSOR_Y, _SHELF_Z, strict=True))
         )
         return f"""

@@ -40,7 +40,7 @@ class ReachAndDrag(Task):
         x, y = _SQUARES[0]
         return f"""
         <body name="root">{squares}
-          <geom name="goal" class="sensor" type="box" size=".05 .05 .0075" pos="{x} {y} .0025"/>
+          <geom name="goal" class="sensor" type="box" size=".05 .05 .005" pos="{x} {y} 0"/>
         </body>
         <body name="cube"><freejoint/>
           <geom class="object" type="box" size=".04 .04 .04" mass=".512" friction=".5 .01 .001" rgba=".60 .42 .25 1"/>

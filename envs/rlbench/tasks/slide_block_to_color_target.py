@@ -38,7 +38,7 @@ class SlideBlockToColorTarget(Task):
         for (color, rgba), (x, y) in zip(_COLORS.items(), _SQUARES, strict=True):
             xml += f"""
             <geom class="visual" type="box" size=".05 .05 .0005" pos="{x} {y} -.0012" rgba="{rgba}"/>
-            <geom name="on_{color}" class="sensor" type="box" size=".05 .05 .0525" pos="{x} {y} .0475"/>"""
+            <geom name="on_{color}" class="sensor" type="box" size=".05 .05 .05" pos="{x} {y} .051"/>"""
         return f"""{xml}</body>
         <body name="block"><freejoint/>
           <geom class="object" type="box" size="{_HALF} {_HALF} {_HALF}" mass=".356" friction=".6 .01 .001"

@@ -23,7 +23,7 @@ _LOWEST_YAW = np.deg2rad(-105.0)
 
 
 class TurnTap(Task):
-    """Variation: 0 left, 1 right, as seen when facing the spout."""
+    """Variation: 0 left, 1 right, as seen from behind the spout."""
 
     name = "turn_tap"
     variations = 2

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 import envs.rlbench  # noqa: F401 - names the off-screen GL back end before mujoco is imported
+from envs.rlbench.palette import PALETTE
 from envs.spec import Episode
 from envs.suite import load_suite
 
@@ -62,3 +64,14 @@ def put():
         return env._check()
 
     return place
+
+
+@pytest.fixture(scope="session")
+def painted():
+    """Name of a geom's colour."""
+
+    def name(env, geom):
+        rgb = env._world.model.geom(geom).rgba[:3]
+        return min(PALETTE, key=lambda color: np.abs(rgb - PALETTE[color]).sum())
+
+    return name

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco]'")
 
-from envs.rlbench.palette import PALETTE
+from envs.rlbench.palette import COLOR_NAMES, PALETTE
 
 pytestmark = pytest.mark.sim
 
@@ -24,10 +24,12 @@ def words(sentence, known):
     return [word for word in re.findall(r"\w+", sentence) if word in known]
 
 
-def painted(env, geom):
-    """Name of a geom's colour."""
-    rgb = env._world.model.geom(geom).rgba[:3]
-    return min(PALETTE, key=lambda name: np.abs(rgb - PALETTE[name]).sum())
+def test_the_palettes_order():
+    """Variations count through it: RLBench's order."""
+    assert " ".join(COLOR_NAMES) == (
+        "red maroon lime green blue navy yellow cyan magenta silver gray orange olive purple teal azure violet rose "
+        "black white"
+    )
 
 
 @pytest.mark.parametrize("task", ["open_drawer", "put_item_in_drawer"])
@@ -37,7 +39,7 @@ def test_the_drawer(scene, task):
             assert set(words(sentence, ("bottom", "middle", "top"))) == {drawer}
 
 
-def test_the_buttons_colours_in_order(scene):
+def test_the_buttons_colours_in_order(scene, painted):
     goals = set()
     for variation in range(50):
         env = scene("push_buttons", variation)
@@ -47,16 +49,19 @@ def test_the_buttons_colours_in_order(scene):
         for sentence in sentences(env, variation):
             assert words(sentence, PALETTE) == wanted
         goals.add(tuple(wanted))
+        assert colours[0] == "maroon"
+        if variation % 3:
+            assert colours[1] == ("green" if variation < 48 else "blue")
     # RLBench counts its variations through the ordered triples of colours: few differ in their first two.
     assert Counter(map(len, goals)) == {1: 1, 2: 2, 3: 16}
 
 
-def test_the_squares_colour(scene):
+def test_the_squares_colour(scene, painted):
     named = set()
     for variation in range(20):
         env = scene("reach_and_drag", variation)
         colours = [painted(env, f"square{i}") for i in range(4)]
-        assert len(set(colours)) == 4
+        assert colours == [COLOR_NAMES[(variation + shift) % 20] for shift in (0, 5, 6, 7)]
         for sentence in sentences(env, variation):
             assert words(sentence, PALETTE) == colours[:1]
         data = env._world.data

@@ -20,11 +20,6 @@ ON_BASE = 0.025  # m: middle of a ring that lies on the base
 RING = 0.025  # m: half its width
 
 
-def painted(env, geom):
-    rgb = env._world.model.geom(geom).rgba[:3]
-    return min(PALETTE, key=lambda name: np.abs(rgb - PALETTE[name]).sum())
-
-
 def target(env):
     """Index of the pillar that the detectors stand around."""
     goal = env._world.pose("root").inverse() * env._world.pose("goal")
@@ -101,7 +96,7 @@ def test_a_ring_that_falls_beside_the_pillar_does_not_count(scene):
     assert env._world.pose("ring").position[2] < 0.752 + 0.05
 
 
-def test_the_sentence_names_the_targets_colour(scene):
+def test_the_sentence_names_the_targets_colour(scene, painted):
     named, places = set(), set()
     for variation in range(20):
         env = scene(TASK, variation)

@@ -98,7 +98,7 @@ def test_the_sentence_names_number_and_colours(scene):
         offered = env._task.instructions(variation)
         assert env._instruction in offered and len(set(offered)) == 3
         for sentence in offered:
-            assert f" {number} cup" in sentence
+            assert f" {number} mug" in sentence
             said = sentence.replace(",", " ").split()
             assert [word for word in said if word in colors] == list(colors[: variation + 1])
         for channel, mug in enumerate(MUGS):

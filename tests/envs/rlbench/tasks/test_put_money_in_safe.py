@@ -11,7 +11,7 @@ pytestmark = pytest.mark.sim
 
 SHELVES = ("bottom", "middle", "top")
 # Sensors in the safe's frame (y out of the opening): middle in y and range of z, m; 0.2 x 0.2 m wide.
-SENSORS = ((0.009, 0.014, 0.029), (0.012, 0.159, 0.174), (0.012, 0.314, 0.329))
+SENSORS = ((0.009, 0.019, 0.029), (0.012, 0.164, 0.174), (0.012, 0.319, 0.329))
 REST_Z = (0.035, 0.180, 0.335)
 HALF = (0.0625, 0.027, 0.016)  # of the notes: long along x of their frame
 TASK = "put_money_in_safe"

@@ -16,11 +16,6 @@ LEVELS = (0.075, 0.125, 0.175, 0.225)  # m, centres of stacked blocks over the r
 SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
-def painted(env, geom):
-    rgb = env._world.model.geom(geom).rgba[:3]
-    return min(PALETTE, key=lambda name: np.abs(rgb - PALETTE[name]).sum())
-
-
 @pytest.mark.parametrize("variation", range(3))
 def test_as_many_blocks_as_named_must_be_stacked(scene, put, variation):
     env = scene("stack_blocks", variation)
@@ -58,7 +53,7 @@ def test_the_last_block_must_be_released(scene, put):
     assert env._check()
 
 
-def test_sentences_name_the_colour_and_the_number(scene):
+def test_sentences_name_the_colour_and_the_number(scene, painted):
     for variation in range(0, 60, 7):
         env = scene("stack_blocks", variation)
         colors = {painted(env, f"target{i}") for i in range(4)}

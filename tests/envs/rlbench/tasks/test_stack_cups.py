@@ -16,11 +16,6 @@ pytestmark = pytest.mark.sim
 NESTED = 0.033  # m
 
 
-def painted(env, geom):
-    rgb = env._world.model.geom(geom).rgba[:3]
-    return min(PALETTE, key=lambda name: np.abs(rgb - PALETTE[name]).sum())
-
-
 def test_both_cups_must_be_in_the_one_that_stays(scene, put):
     env = scene("stack_cups")
     assert not put(env, "cup3", "cup2", 0, 0, NESTED)
@@ -72,7 +67,7 @@ def test_a_cup_slides_into_another(scene, yaw):
     assert 0.025 < nested.position[2] < 0.05 and np.abs(nested.position[:2]).max() < 0.003 and upright > 0.998
 
 
-def test_sentences_name_the_colour_of_the_cup_that_stays(scene):
+def test_sentences_name_the_colour_of_the_cup_that_stays(scene, painted):
     for variation in range(20):
         env = scene("stack_cups", variation)
         color = painted(env, "cup2")

@@ -12,10 +12,12 @@ from model.checkpoint import CheckpointFacts, save_checkpoint
 from model.encoder import EncoderConfig, ObservationBatch
 from model.network import Network, NetworkConfig, fresh_network
 from model.normalize import Normalizer
-from model.objectives import load_objective
+from model.objectives import REGISTRY, load_objective
+from model.objectives.base import options_of
 from model.text import Vocabulary
 from model.trunk import TrunkConfig
 from policies.drifting import DriftingPolicy
+from policies.registry import make_policy
 
 TIP = ("eef_x", "eef_y", "eef_z", "eef_qx", "eef_qy", "eef_qz", "eef_qw")
 NAMES = ("gripper_open", *TIP, "time")
@@ -43,8 +45,9 @@ def spec(**changes) -> TaskSpec:
     return TaskSpec(**(fields | changes))
 
 
-def make_checkpoint(path, calibrated: bool) -> tuple[CheckpointFacts, Network]:
+def make_checkpoint(path, calibrated: bool, objective: str = "drifting") -> tuple[CheckpointFacts, Network]:
     """Writes a checkpoint; returns its facts, and its network with the weights as they were rounded."""
+    made = load_objective(objective)
     vocabulary = Vocabulary.learn(["push the red button"])
     rng = np.random.default_rng(0)
     native = np.concatenate([rng.uniform(size=(9, 3)), np.tile([1.0, 0, 0, 0, 1], (9, 1))], axis=1)
@@ -52,12 +55,22 @@ def make_checkpoint(path, calibrated: bool) -> tuple[CheckpointFacts, Network]:
     encoder = EncoderConfig(2, 32, len(NAMES), len(vocabulary), vocabulary.max_words, width=32, channels=8)
     network = NetworkConfig(
         replace(encoder, cameras=cameras if calibrated else ()),
-        TrunkConfig(32, width=32, blocks=1, heads=4, ffn=32, cross_ffn=32, horizon=2),
+        TrunkConfig(
+            32,
+            input_dim=made.input_dim or 64,
+            time_embedding=made.time_embedding,
+            width=32,
+            blocks=1,
+            heads=4,
+            ffn=32,
+            cross_ffn=32,
+            horizon=2,
+        ),
     )
     facts = CheckpointFacts(
         network,
-        "drifting",
-        {"samples": 4},
+        objective,
+        options_of(made),
         vocabulary,
         Normalizer.fit("absolute_eef", native, rng.uniform(size=(9, len(NAMES)))),
         ("wrist", "front"),
@@ -202,3 +215,47 @@ def test_what_does_not_fit_is_refused(checkpoint, tmp_path):
         policy.reset(spec(proprioception=("time", *TIP)), 0)
     with pytest.raises(InputError, match=r"16 x 16"):
         policy.reset(spec(cameras=(Camera("front", 16, 16), Camera("wrist", 32, 32))), 0)
+
+
+NFE = {"drifting": 1, "mse": 1, "cimle": 1, "hybrid_queue": 1, "flow": 10, "diffusion": 100}
+
+
+@pytest.mark.parametrize("objective", REGISTRY)
+def test_every_objective_has_a_policy(tmp_path, objective):
+    path = tmp_path / "policy.safetensors"
+    make_checkpoint(path, True, objective)
+    policy = make_policy(objective, checkpoint=str(path))
+    assert (policy.info.name, policy.info.objective, policy.info.nfe) == (objective, objective, NFE[objective])
+    policy.reset(spec(), 0)
+    first = policy.act(observation()).actions
+    policy.reset(spec(), 0)
+    assert np.isfinite(first).all() and np.array_equal(policy.act(observation()).actions, first)
+    with pytest.raises(InputError, match="was trained with objective"):
+        make_policy("mse" if objective == "drifting" else "drifting", checkpoint=str(path))
+
+
+@pytest.mark.parametrize(("objective", "nfe"), [("diffusion", 10), ("flow", 1)])
+def test_the_number_of_passes_can_be_chosen(tmp_path, objective, nfe):
+    path = tmp_path / "policy.safetensors"
+    make_checkpoint(path, True, objective)
+    usual, quick = make_policy(objective, str(path)), make_policy(objective, str(path), nfe=nfe)
+    assert (quick.info.name, quick.info.nfe) == (f"{objective}-{nfe}", nfe)
+    actions = []
+    for policy in (usual, quick):
+        passes = []
+        policy._network.trunk.register_forward_hook(lambda *_, passes=passes: passes.append(1))
+        policy.reset(spec(), 0)
+        actions.append(policy.act(observation()).actions)
+        assert len(passes) == policy.info.nfe
+    assert not np.array_equal(*actions)
+
+
+def test_a_number_of_passes_that_cannot_be_is_refused(tmp_path, calibrated):
+    with pytest.raises(InputError, match="cannot take 10"):
+        make_policy("drifting", str(calibrated), nfe=10)
+    with pytest.raises(InputError, match="leave --nfe out"):
+        make_policy("zero", nfe=10)
+    path = tmp_path / "policy.safetensors"
+    make_checkpoint(path, True, "diffusion")
+    with pytest.raises(InputError, match="cannot be sampled in 7"):
+        make_policy("diffusion", str(path), nfe=7)

@@ -1,0 +1,12 @@
+"""The diffusion policy: DDPM with 100 forward passes, or DDIM with fewer (`--nfe 10`)."""
+
+from pathlib import Path
+
+from policies.trained import TrainedPolicy
+
+
+class DiffusionPolicy(TrainedPolicy):
+    """Trained with `--objective diffusion`."""
+
+    objective = "diffusion"
+    default_checkpoint = Path(__file__).parent / "checkpoints" / "rlbench18_diffusion.safetensors"
