@@ -1,16 +1,39 @@
 """Runs an evaluation for a person at a console: shows how it goes, and lets Ctrl-C end it without losing anything."""
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from envs.progress import ConsoleReporter
 from envs.runner import Evaluation, EvaluationPlan
+from envs.spec import InputError
 from results.records import Run
+
+
+def record_path(out: Path | None, suite: str, policy: str) -> Path:
+    """Where a run's record goes: `out`, or runs/<suite>/<policy>/<UTC time>.jsonl.
+
+    Raises:
+        InputError: `out` is not a .jsonl file's name.
+    """
+    if out is None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        return Path("runs") / suite / re.sub(r"[^\w.-]+", "_", policy) / f"{stamp}.jsonl"
+    if out.suffix != ".jsonl":
+        raise InputError(f"--out must end in .jsonl, got {out}.")
+    return out
+
+
+def videos_folder(record: Path) -> Path:
+    """Where the videos of a run's episodes go."""
+    return record.parent / f"{record.stem}_videos"
 
 
 def run_in_console(plan: EvaluationPlan) -> tuple[Run | None, bool, Console]:

@@ -7,6 +7,7 @@ Examples:
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,8 +18,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from envs.sheets import Scene, View, contact_sheet, overview, save
-from envs.spec import Env, Episode, InputError, Observation
-from envs.suite import load_suite
+from envs.spec import Env, Episode, InputError, Observation, SimulatorError
+from envs.suite import Suite, load_suite
 
 _SIZES = (32, 720)  # pixels
 _EPISODES = 50  # among which another variation is looked for
@@ -86,8 +87,11 @@ def pictures(env: Env, observation: Observation, size: int) -> dict[str, Image.I
     }
 
 
-def draw_gallery(config: Config) -> None:
+def draw_gallery(config: Config) -> int:
     """Draws what a configuration asks for.
+
+    Returns:
+        Number of tasks that the simulator failed in; the others are drawn, and the overview only of all.
 
     Raises:
         InputError: It asks for something that does not exist.
@@ -102,35 +106,60 @@ def draw_gallery(config: Config) -> None:
         raise InputError(f"--out {config.out} is a file: name a folder.")
     tasks = [task for task in suite.tasks if task in (config.tasks or suite.tasks)]
     scenes = []
-    for task in tasks:
-        env = suite.make(task, config.sim)
-        try:
-            first, *others = suite.episodes(task, config.seed_block, _EPISODES)
-            other = next((episode for episode in others if episode.variation != first.variation), None)
-            scene = play(env, first, config.size, other)
-        finally:
+    env: Env | None = None
+    try:
+        for task in tasks:
+            try:
+                env = _turn_to(env, suite, task, config.sim)
+                scene = _play_first(env, suite, task, config)
+            except SimulatorError as error:
+                print(f"{task}: not drawn: {error}", file=sys.stderr, flush=True)
+                continue
+            _save_sheet(config, scene)
+            scenes.append(scene)
+    finally:
+        if env is not None:
             env.close()
-        path = config.out / f"{task}.png"
-        save(contact_sheet(scene), path)
-        outcome = "success" if scene.success else "no success"
-        print(f"{path}: {outcome} after {scene.actions} actions, {path.stat().st_size / 1000:.0f} kB", flush=True)
-        scenes.append(scene)
-    if len(tasks) == len(suite.tasks):
+    if len(scenes) == len(suite.tasks):
         path = config.out / "overview.png"
         save(overview(scenes), path)
         print(f"{path}: {len(scenes)} tasks, {path.stat().st_size / 1000:.0f} kB", flush=True)
+    return len(tasks) - len(scenes)
+
+
+def _turn_to(env: Env | None, suite: Suite, task: str, sim: str | None) -> Env:
+    """An environment of the task: the given one where it can change its task (its simulator goes on), or a new one."""
+    if env is not None:
+        with suppress(SimulatorError):
+            if env.change_task(task):
+                return env
+        with suppress(RuntimeError):  # what broke need not close well
+            env.close()
+    return suite.make(task, sim)
+
+
+def _play_first(env: Env, suite: Suite, task: str, config: Config) -> Scene:
+    first, *others = suite.episodes(task, config.seed_block, _EPISODES)
+    other = next((episode for episode in others if episode.variation != first.variation), None)
+    return play(env, first, config.size, other)
+
+
+def _save_sheet(config: Config, scene: Scene) -> None:
+    path = config.out / f"{scene.task}.png"
+    save(contact_sheet(scene), path)
+    outcome = "success" if scene.success else "no success"
+    print(f"{path}: {outcome} after {scene.actions} actions, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line entry. Returns the exit code: 0, or 2 for a mistake in the input."""
+    """Command line entry. Returns the exit code: 0, 1 when the simulator failed in a task, 2 for bad input."""
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.gallery")
     try:
-        draw_gallery(config)
+        return int(draw_gallery(config) > 0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

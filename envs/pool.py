@@ -2,7 +2,6 @@
 
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from envs.inherit import FIXED_HASHING, inherited
 from envs.play import episode_policy_seed
 from envs.spec import Episode, InputError
 from envs.worker import Broke, Prepare, Prepared, Refused, Reply, Started, WorkerPlan, worker_main
@@ -19,6 +19,7 @@ from results.records import EpisodeRecord
 ATTEMPTS = 2
 SETUP_TIMEOUT_S = 900.0  # loading a large policy or a first compilation of a scene takes minutes, not more
 _POLL_S = 0.25
+_CLOSING_S = 5.0  # for a simulator to shut down in
 
 # Spawn, never fork: GL contexts and thread pools do not survive a fork.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -85,7 +86,7 @@ class _Slot:
         if idle and self.connection is not None:
             self.connection.close()
             self.connection = None
-        self.kill(grace_s=5.0 if idle else 0.0)
+        self.kill(grace_s=_CLOSING_S if idle else 0.0)
 
 
 class WorkerPool:
@@ -201,6 +202,7 @@ class WorkerPool:
             slot.trial = None
             return replace(reply, attempts=trial.attempt)
         if isinstance(reply, Broke):
+            slot.kill(grace_s=_CLOSING_S)  # it closes what is left and ends, or hangs in doing so
             return self._failed(slot, pending, reply.message)
         if isinstance(reply, Refused):
             slot.trial = None
@@ -243,20 +245,14 @@ def _death(code: int | None) -> str:
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Starts a child that ignores Ctrl-C (the parent decides) and computes with one thread.
+    """Starts a child that ignores Ctrl-C (the parent decides), computes with one thread and hashes as all others do.
 
-    Both are inherited at the start: number libraries read their thread count when they are imported.
+    All are inherited at the start: number libraries read their thread count when they are imported.
     """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with inherited(threads | FIXED_HASHING):
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value

@@ -11,13 +11,12 @@ Examples:
 import json
 import sys
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from envs.console import run_in_console
+from envs.console import record_path, run_in_console, videos_folder
 from envs.runner import EvaluationPlan
 from envs.spec import Episode, InputError
 from envs.suite import Suite, load_suite, nearest, protocol_hash
@@ -58,18 +57,20 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
     """
     header = run.header
     suite = load_suite(config.suite or header.suite)
-    chosen = _choose(config, run)
+    # Those that ended in an error are left out: their actions are not all there.
+    chosen = [record for record in selected(config, run) if record.outcome != "error"]
+    if not chosen:
+        raise InputError(f"{run.path} has no episode to replay (those that ended in an error cannot be).")
     episodes = [Episode(suite.name, record.task, record.variation, record.seed) for record in chosen]
-    demos = config.demos or header.config.get("demos")
+    given = config.demos or header.config.get("demos")
+    demos = None if given is None else Path(given).resolve()
     if demos is not None:
-        suite, stored = suite.with_demos(header.sim, Path(demos), episodes)
+        suite, stored = suite.with_demos(header.sim, demos, episodes)
         if stored != episodes:
             raise InputError(f"the demonstrations in {demos} are not those of the record: add --demos DIR.")
     _check_protocol(run, suite, list(dict.fromkeys(record.task for record in chosen)))
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    out = config.out or Path("runs") / suite.name / "replay" / f"{stamp}.jsonl"
-    if out.suffix != ".jsonl":
-        raise InputError(f"--out must end in .jsonl, got {out}.")
+    out = record_path(config.out, suite.name, "replay")
+    plain = asdict(config) | {"demos": demos}
     return EvaluationPlan(
         worker=WorkerPlan(
             suite=suite,
@@ -77,14 +78,14 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
             policy="replay",
             checkpoint=str(config.record),
             policy_seed=header.policy_seed,
-            videos=out.parent / f"{out.stem}_videos" if config.video else None,
-            demos=None if demos is None else Path(demos),
+            videos=videos_folder(out) if config.video else None,
+            demos=demos,
         ),
         episodes=tuple(episodes),
         seed_block=header.seed_block["name"],
         out=out,
         workers=config.workers,
-        config={name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()},
+        config={name: str(value) if isinstance(value, Path) else value for name, value in plain.items()},
     )
 
 
@@ -118,32 +119,30 @@ def replay(config: Config) -> int:
         text = "; ".join(f"{name}: recorded {old!r}, replayed {new!r}" for name, old, new in shown)
         console.print(f"{key} differs: {text or 'actions'}", markup=False)
     same, lacking = len(after) - len(changed), len(plan.episodes) - len(after)
-    played = {episode.id for episode in plan.episodes}
-    errors = sum(record.outcome == "error" and record.id not in played for record in recorded.episodes)
+    errors = sum(record.outcome == "error" for record in selected(config, recorded))
     notes = [f"{lacking} not played"] * bool(lacking) + [f"{errors} recorded errors left out"] * bool(errors)
     console.print(f"{same} of {len(plan.episodes)} episodes ended as recorded{''.join(f', {note}' for note in notes)}")
     console.print(f"record of the replay: {plan.out}", markup=False)
     return 130 if interrupted else int(bool(changed))
 
 
-def _choose(config: Config, run: Run) -> list[EpisodeRecord]:
-    """The episodes to replay. Those that ended in an error are left out: their actions are not all there."""
+def selected(config: Config, run: Run) -> list[EpisodeRecord]:
+    """The record's episodes of the tasks and ids that were asked for.
+
+    Raises:
+        InputError: The record has no such task or episode.
+    """
     tasks = dict.fromkeys(record.task for record in run.episodes)
     known = {record.id: record for record in run.episodes}
-    for name, names in ((config.tasks, tasks), (config.episodes, known)):
-        for wanted in name:
-            if wanted not in names:
-                raise InputError(f"{run.path} has no {wanted!r}.{nearest(wanted, names)}")
-    chosen = [
+    for wanted, names in ((config.tasks, tasks), (config.episodes, known)):
+        for name in wanted:
+            if name not in names:
+                raise InputError(f"{run.path} has no {name!r}.{nearest(name, names)}")
+    return [
         record
         for record in run.episodes
-        if record.outcome != "error"
-        and record.task in (config.tasks or tasks)
-        and record.id in (config.episodes or known)
+        if record.task in (config.tasks or tasks) and record.id in (config.episodes or known)
     ]
-    if not chosen:
-        raise InputError(f"{run.path} has no episode to replay (those that ended in an error cannot be).")
-    return chosen
 
 
 def _check_protocol(run: Run, suite: Suite, tasks: list[str]) -> None:
@@ -155,6 +154,8 @@ def _check_protocol(run: Run, suite: Suite, tasks: list[str]) -> None:
     there, here = _flat(header.protocol), _flat(protocol)
     names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
     differing = [f"{name}: there {there.get(name)}, here {here.get(name)}" for name in names]
+    if names == ["options.demos"]:
+        raise InputError(f"{run.path} started from other demonstrations than these: add --demos DIR.")
     raise InputError(
         f"{run.path} was recorded under protocol {header.protocol_hash}, and here it is {protocol_hash(protocol)} "
         f"({'; '.join(differing)}). Replay it with the versions and settings of then (git {header.git_sha})."

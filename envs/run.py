@@ -8,16 +8,15 @@ Examples:
 - python -m envs.run --suite rlbench18 --policy drifting --sim coppeliasim --demos /data/peract/test
 """
 
-import re
+import shlex
 import sys
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from envs.console import run_in_console
+from envs.console import record_path, run_in_console, videos_folder
 from envs.progress import print_summary
 from envs.runner import EvaluationPlan
 from envs.spec import InputError
@@ -88,9 +87,7 @@ def make_plan(config: Config) -> EvaluationPlan:
     if demos is not None:
         suite, stored = suite.with_demos(sim, demos, episodes)
         episodes = tuple(stored)
-    out = config.out or default_path(suite.name, config.policy)
-    if out.suffix != ".jsonl":
-        raise InputError(f"--out must end in .jsonl, got {out}.")
+    out = record_path(config.out, suite.name, config.policy)
     resolved = asdict(config) | {
         "tasks": tasks,
         "episodes": len(episodes) // len(tasks),
@@ -108,7 +105,7 @@ def make_plan(config: Config) -> EvaluationPlan:
             device=config.device,
             nfe=config.nfe,
             policy_seed=config.policy_seed,
-            videos=out.parent / f"{out.stem}_videos" if config.video else None,
+            videos=videos_folder(out) if config.video else None,
             demos=demos,
         ),
         episodes=episodes,
@@ -120,14 +117,12 @@ def make_plan(config: Config) -> EvaluationPlan:
     )
 
 
-def default_path(suite: str, policy: str) -> Path:
-    """Where a record goes without `--out`."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path("runs") / suite / re.sub(r"[^\w.-]+", "_", policy) / f"{stamp}.jsonl"
-
-
-def evaluate(config: Config) -> int:
+def evaluate(config: Config, arguments: list[str]) -> int:
     """Runs an evaluation and prints its result.
+
+    Args:
+        config: What to evaluate.
+        arguments: The command line that it came from, to say how to go on.
 
     Returns:
         Exit code: 0, or 130 when the run was interrupted.
@@ -142,18 +137,18 @@ def evaluate(config: Config) -> int:
     if not interrupted:
         return 0
     if plan.out.exists():
-        print(f"interrupted; what was finished is kept. To go on: {resume_command(plan)}", file=sys.stderr)
+        print(f"interrupted; what was finished is kept. To go on: {resume_command(plan, arguments)}", file=sys.stderr)
     else:
         print("interrupted; no episode was finished, nothing was written.", file=sys.stderr)
     return 130
 
 
-def resume_command(plan: EvaluationPlan) -> str:
+def resume_command(plan: EvaluationPlan, arguments: list[str]) -> str:
     """The command that goes on with an interrupted run."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
+    words = [word for word in arguments if word != "--resume"]
     if not any(word == "--out" or word.startswith("--out=") for word in words):
         words += ["--out", str(plan.out)]
-    return " ".join(["python -m envs.run", *words, "--resume"])
+    return shlex.join(["python", "-m", "envs.run", *words, "--resume"])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -161,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.run")
     try:
-        return evaluate(config)
+        return evaluate(config, sys.argv[1:] if arguments is None else arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -150,8 +150,9 @@ class Suite:
         """The suite and its episodes when each starts as a stored demonstration did.
 
         The adapter module's `stored_episodes(suite, sim, demos, episodes)` says which demonstration an episode starts
-        as; its variation becomes the episode's. That demonstrations are used is an option and so part of the protocol,
-        where they lie is not. Build environments with `make(task, sim, demos=demos)`.
+        as, whose variation becomes the episode's, and returns the episodes and the dataset's digest. The digest is an
+        option and so part of the protocol; where the dataset lies is not. Build environments with
+        `make(task, sim, demos=demos)` of the suite that is returned.
 
         Raises:
             InputError: The back end has no stored demonstrations, or the folder lacks one.
@@ -159,8 +160,9 @@ class Suite:
         offered = getattr(import_module(self.adapter.split(":")[0]), "stored_episodes", None)
         if offered is None:
             raise InputError(f"suite {self.name!r} has no stored demonstrations: leave --demos out.")
-        found: list[Episode] = offered(self, sim, demos, list(episodes))
-        return replace(self, options=self.options | {"demos": "stored"}), found
+        found: list[Episode]
+        found, digest = offered(self, sim, demos, list(episodes))
+        return replace(self, options=self.options | {"demos": digest}), found
 
     def resolve_sim(self, sim: str | None) -> str:
         """The simulator to use: the given one if the suite runs on it, the first for None.

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from envs.play import play_episode
-from envs.spec import Env, Episode, InputError, TaskSpec
+from envs.spec import Env, Episode, InputError, SimulatorError, TaskSpec
 from envs.suite import Suite
 from envs.video import EpisodeVideo
 from policies.base import Policy, PolicyInfo, check_compatible
@@ -74,7 +74,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Broke:
-    """Reply: the simulator broke in this episode; the worker's environment is gone."""
+    """Reply: the simulator broke in this episode. The worker closes it, which may hang, and ends."""
 
     message: str
 
@@ -96,7 +96,7 @@ Reply = Prepared | Started | EpisodeRecord | Broke | Refused
 
 
 def worker_main(connection: Connection, plan: WorkerPlan) -> None:
-    """Serves requests until the pipe closes."""
+    """Serves requests until the pipe closes or the simulator breaks."""
     _die_with_parent()
     worker = _Worker(connection, plan)
     try:
@@ -107,9 +107,15 @@ def worker_main(connection: Connection, plan: WorkerPlan) -> None:
                 reply = worker.prepare(request.tasks) if isinstance(request, Prepare) else worker.play(request)
             except InputError as error:
                 reply = Refused(str(error), is_input=True)
+            except SimulatorError as error:  # it does not even start: what is wrong lies outside of this program
+                reply = Refused(str(error), is_input=True)
             except Exception:
                 reply = Refused(traceback.format_exc(), is_input=False)
             connection.send(reply)
+            if isinstance(reply, Broke):  # whose environment is not to be trusted any more
+                with contextlib.suppress(Exception):
+                    worker.close()
+                return
     except (EOFError, OSError):
         pass  # the parent is gone, or has closed the pipe: no one to serve
     finally:
@@ -146,9 +152,6 @@ class _Worker:
                 video.discard()
             if isinstance(error, InputError):
                 raise
-            # Whatever an environment raises, its state is not to be trusted any more.
-            with contextlib.suppress(Exception):
-                self.close()
             return Broke(f"{type(error).__name__}: {error}")
         if video and (path := video.finish(record.outcome)) is not None:
             record = replace(record, video=f"{path.parent.name}/{path.name}")

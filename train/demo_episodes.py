@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -135,7 +135,8 @@ def play(settings: PlaySettings, staging: Path, features: Features, task: str, i
     try:
         frames, failure = _roll_out(settings, episode, seconds)
     except SimulatorError:
-        _close()
+        with suppress(Exception):  # what broke need not close well
+            _close()
         frames, failure = _roll_out(settings, episode, seconds)
     path = staged_path(staging, task, index)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,23 +210,24 @@ def _frame(observation: Observation, spec: TaskSpec, native: Any, keyframe: int)
 
 
 def _env(settings: PlaySettings, task: str) -> Env:
-    """This process's environment, rebuilt when the task changes."""
+    """This process's environment, rebuilt when the task changes and the simulator cannot go on with another one."""
     env = _Process.env
-    if env is None or _Process.settings != settings or env.spec.task != task:
-        _close()
-        env = load_suite(settings.suite).make(task, settings.sim)
-        _Process.env, _Process.settings = env, settings
-        if settings.intermediate:
-            if not isinstance(env, RecordsMotion):
-                raise InputError(f"{env.spec.simulator} gives no observations during a motion; drop --intermediate.")
-            env.intermediate_observations = settings.intermediate
+    if env is not None and _Process.settings == settings and (env.spec.task == task or env.change_task(task)):
+        return env
+    _close()
+    env = load_suite(settings.suite).make(task, settings.sim)
+    _Process.env, _Process.settings = env, settings
+    if settings.intermediate:
+        if not isinstance(env, RecordsMotion):
+            raise InputError(f"{env.spec.simulator} gives no observations during a motion; drop --intermediate.")
+        env.intermediate_observations = settings.intermediate
     return env
 
 
 def _close() -> None:
-    if _Process.env is not None:
-        _Process.env.close()
-    _Process.env = None
+    env, _Process.env = _Process.env, None
+    if env is not None:
+        env.close()
 
 
 def _stage(path: Path, episode: EncodedEpisode) -> None:

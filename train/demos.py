@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import tyro
 
+from envs.inherit import FIXED_HASHING, inherited
 from envs.spec import InputError, SimulatorError
 from envs.suite import load_suite
 from train import demo_episodes
@@ -118,7 +119,11 @@ def collect(config: DemoConfig) -> dict[str, Any]:
     settings = PlaySettings(config.suite, config.sim, config.seeds, config.intermediate)
     tasks = [_Task(name, config.per_task) for name in names]
     context = multiprocessing.get_context("spawn")  # a fork would inherit GL state
-    with ProcessPoolExecutor(config.workers, context, demo_episodes.start_worker) as pool:
+    # The pool starts its processes when there is work for them, so any time within.
+    with (
+        inherited(FIXED_HASHING),
+        ProcessPoolExecutor(config.workers, context, demo_episodes.start_worker) as pool,
+    ):
         try:
             facts = pool.submit(demo_episodes.describe, settings, names[0]).result()
             staging = _staging_folder(out, facts, config.resume)

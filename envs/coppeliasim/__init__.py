@@ -20,7 +20,8 @@ def make(suite: Suite, task: str, options: dict[str, Any]) -> Env:
     Args:
         suite: The suite.
         task: Task name.
-        options: `demos`: folder of stored demonstrations to start the episodes from; without it they are drawn.
+        options: `demos`: folder of stored demonstrations to start the episodes from, for a suite that
+            `Suite.with_demos` returned; without it they are drawn.
 
     Raises:
         InputError: An unknown option, something is not installed (the message says how to), no display, or the
@@ -47,8 +48,8 @@ def task_spec(suite: Suite, task: str) -> TaskSpec:
     return spec(suite, task)
 
 
-def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> list[Episode]:
-    """The episodes with the variations of the stored demonstrations that they start from.
+def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> tuple[list[Episode], str]:
+    """The episodes with the variations of the stored demonstrations that they start from, and the dataset's digest.
 
     Raises:
         InputError: The folder lacks a demonstration.

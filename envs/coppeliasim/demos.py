@@ -7,9 +7,12 @@ An episode with seed s of a seed block that starts at b is the block's k-th, k =
   episodes cover many variations.
 
 Where both layouts are there, the first counts. The variation is the demonstration's. A demonstration is restored
-through the state of NumPy's generator that is stored in it, and only the RLBench that made it can.
+through the state of NumPy's generator that is stored in it, and only the RLBench that made it can. What RLBench draws
+through Python's sets, the colours of push_buttons' spare buttons, hangs on how the process that made the demonstration
+hashed strings, which is stored nowhere: there the restored scene looks different.
 """
 
+import hashlib
 import pickle
 import re
 from collections.abc import Sequence
@@ -41,8 +44,8 @@ class StoredDemo:
     variation: int
 
 
-def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> list[Episode]:
-    """The episodes with the variations of their demonstrations.
+def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> tuple[list[Episode], str]:
+    """The episodes with the variations of their demonstrations, and `dataset_digest`.
 
     Raises:
         InputError: The folder lacks one, or its variation is not the suite's.
@@ -56,7 +59,26 @@ def stored_episodes(suite: Suite, demos: Path, episodes: Sequence[Episode]) -> l
                 f"--demos {demos}: a demonstration of {episode.task} has variation {episode.variation}, the suite only "
                 f"0..{suite.tasks[episode.task] - 1}. Use demonstrations of this benchmark."
             )
-    return found
+    return found, dataset_digest(suite, demos)
+
+
+def dataset_digest(suite: Suite, demos: Path) -> str:
+    """What tells this dataset from others: 12 hex digits of a SHA-256 over all demonstrations of the suite's tasks.
+
+    It covers number, variation and content of each, those that a run leaves out too: runs of some tasks or episodes of
+    a dataset have one digest, wherever it lies. Another split, or a dataset with tasks or episodes more or fewer, has
+    another one.
+
+    Raises:
+        InputError: A demonstration cannot be read.
+    """
+    digest = hashlib.sha256()
+    for task in sorted(suite.tasks):
+        for number, stored in _pooled(demos / task) or _by_variation(demos / task):
+            with (stored.folder / LOW_DIM).open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{task}/{stored.variation}/{number}/{content}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def stored_demo(suite: Suite, demos: Path, episode: Episode) -> StoredDemo:
@@ -84,7 +106,7 @@ def stored_demo(suite: Suite, demos: Path, episode: Episode) -> StoredDemo:
             f"--demos {demos} has {len(listed)} demonstrations of {episode.task}, episode {number} needs one more: "
             f"add some, or ask for fewer with --episodes."
         )
-    return listed[number]
+    return listed[number][1]
 
 
 def load_demo(stored: StoredDemo) -> Any:
@@ -97,18 +119,36 @@ def load_demo(stored: StoredDemo) -> Any:
     if getattr(demo, "random_seed", None) is None or len(demo) == 0:
         raise InputError(f"{stored.folder / LOW_DIM} holds no state to restore (random_seed): use another dataset.")
     # RLBench itself reads the variation there; its fork, which made most datasets, did not write it.
-    demo[0].misc = {"variation_index": stored.variation} | (demo[0].misc or {})
+    misc = getattr(demo[0], "misc", None) or {}
+    within = misc.get("variation_index", stored.variation)
+    if within != stored.variation:
+        raise InputError(
+            f"{stored.folder} contradicts itself: variation {stored.variation} beside {LOW_DIM}, {within} in it. "
+            "Download it again."
+        )
+    demo[0].misc = misc | {"variation_index": stored.variation}
     return demo
 
 
-def _by_variation(root: Path) -> list[StoredDemo]:
+def _pooled(root: Path) -> list[tuple[int, StoredDemo]]:
+    """Complete demonstrations of PerAct's layout, by number."""
+    found = []
+    for path in root.glob(f"all_variations/episodes/episode*/{LOW_DIM}"):
+        number, variation = re.fullmatch(r"episode(\d+)", path.parts[-2]), path.with_name(VARIATION)
+        if number and variation.is_file():
+            found.append((int(number[1]), StoredDemo(path.parent, int(_unpickle(variation)))))
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _by_variation(root: Path) -> list[tuple[int, StoredDemo]]:
+    """Demonstrations of RLBench's layout, by number, then by variation."""
     found = []
     for path in root.glob(f"variation*/episodes/episode*/{LOW_DIM}"):
         variation = re.fullmatch(r"variation(\d+)", path.parts[-4])
         number = re.fullmatch(r"episode(\d+)", path.parts[-2])
         if variation and number:
             found.append((int(number[1]), int(variation[1]), path.parent))
-    return [StoredDemo(folder, variation) for _, variation, folder in sorted(found)]
+    return [(number, StoredDemo(folder, variation)) for number, variation, folder in sorted(found)]
 
 
 def _need(path: Path, number: int, count: int) -> None:
@@ -123,5 +163,11 @@ def _unpickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return pickle.load(file)
+    except (ModuleNotFoundError, AttributeError) as error:
+        lacking = f"the module {error.name}" if isinstance(error, ModuleNotFoundError) else str(error)
+        raise InputError(
+            f"{path} cannot be read with the packages that are installed ({lacking}): "
+            "install the versions of RLBench and NumPy that it was made with."
+        ) from error
     except Exception as error:  # an unpickler raises whatever the classes in it raise
         raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}): download it again.") from error

@@ -21,9 +21,13 @@ from envs.suite import Suite
 from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
 
 # Raise whenever a change could move a number.
-ADAPTER_VERSION = 1
+ADAPTER_VERSION = 2
 # The fork's ninth number. Our actions have none: the fork plans without regard to collisions, as upstream does.
 _IGNORE_COLLISIONS = 1.0
+# RLBench plans with a sampler that cannot be seeded: what fails once may succeed.
+_ATTEMPTS = 10
+_SAME_PLACE = 0.02  # m, parts of a unit quaternion, rad: how far settling objects differ; other scenes by far more
+_REMEDY = "Check DISPLAY, COPPELIASIM_ROOT, and that CoppeliaSim, PyRep and RLBench fit each other"
 
 
 def task_spec(suite: Suite, task: str) -> TaskSpec:
@@ -60,6 +64,12 @@ class CoppeliaEnv(Env):
     generator, seeded by the episode, or start as stored demonstrations do. The caller's global generator is left as it
     was.
 
+    RLBench tests each placement with a planner that cannot be seeded, and draws anew if it fails, so now and then the
+    same numbers lead to another scene. With a stored demonstration that is found out and the reset repeated; a drawn
+    episode has nothing to be compared with. Colours of push_buttons also hang on the process's hashing of strings: the
+    processes of `envs.run` and `train.demos` have PYTHONHASHSEED=0; set it before Python starts for the same scenes in
+    a process of your own.
+
     Args:
         suite: The suite.
         task: Task name.
@@ -81,6 +91,8 @@ class CoppeliaEnv(Env):
             raise InputError(f"suite option grasp must be 'attach' or 'physical', not {suite.options['grasp']!r}.")
         if demos is None and "demos" in suite.options:
             raise InputError("the episodes of this protocol start as stored demonstrations: add --demos DIR.")
+        if demos is not None and "demos" not in suite.options:
+            raise InputError("the episodes of this protocol are drawn: take the suite from Suite.with_demos.")
         install.check_display()
         if CoppeliaEnv._launched is not None:
             raise SimulatorError("CoppeliaSim runs once a process: close the other environment first")
@@ -119,7 +131,7 @@ class CoppeliaEnv(Env):
                 self.close()
             if isinstance(error, InputError) or not isinstance(error, Exception):
                 raise
-            raise SimulatorError(f"CoppeliaSim does not start: {_said(error)}") from error
+            raise SimulatorError(f"CoppeliaSim does not start: {_said(error)}. {_REMEDY}.") from error
 
     def _load(self, task: str) -> None:
         with self._rng():
@@ -165,6 +177,8 @@ class CoppeliaEnv(Env):
         demo = None if self._demos is None else self._stored(episode, self._demos)
         try:
             descriptions, raw = self._restore(episode, demo)
+        except SimulatorError:
+            raise
         except Exception as error:
             raise SimulatorError(f"RLBench cannot set {episode.id} up: {_said(error)}") from error
         self._episode, self._demo, self._instruction = episode, demo, str(descriptions[0])
@@ -182,10 +196,18 @@ class CoppeliaEnv(Env):
     def _restore(self, episode: Episode, demo: Any) -> tuple[list[str], Any]:
         with self._rng():
             self._task.set_variation(episode.variation)
-            if demo is not None:
-                return self._task.reset_to_demo(demo)
-            seed_global(episode)
-            return self._task.reset()
+            if demo is None:
+                seed_global(episode)
+                drawn: tuple[list[str], Any] = self._task.reset()
+                return drawn
+            for _ in range(_ATTEMPTS):
+                descriptions, raw = self._task.reset_to_demo(demo)
+                if _same_scene(raw, demo[0]):
+                    return descriptions, raw
+        raise SimulatorError(
+            f"{episode.id}: RLBench restores another scene than its stored demonstration's, {_ATTEMPTS} times in a "
+            "row. Use the RLBench that made the demonstrations."
+        )
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
         """See `Env.step`. Where RLBench's planner refuses the pose, the observation is the one before."""
@@ -242,10 +264,13 @@ class CoppeliaEnv(Env):
         The simulator's sampling of paths cannot be seeded, so now and then the two differ.
 
         Raises:
+            RuntimeError: Actions came before the first question, or before the first reset.
             SimulatorError: RLBench could not solve the episode.
         """
         episode = self._need_episode()
         if self._keyframes is None:
+            if self._steps > 0:
+                raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
             demo = self._demo if self._demo is not None else self._live_demo(episode)
             self._keyframes = iter(keyframes(demo))
         keyframe = next(self._keyframes, None)
@@ -254,15 +279,25 @@ class CoppeliaEnv(Env):
     def _live_demo(self, episode: Episode) -> Any:
         switch_cameras(self._config, self._suite.cameras, on=False)
         try:
-            with self._rng():
-                seed_global(episode)
-                (demo,) = self._task.get_demos(1, live_demos=True, max_attempts=1)
-        except Exception as error:
-            raise SimulatorError(f"RLBench cannot solve {episode.id} itself: {_said(error)}") from error
+            demo = self._solution(episode)
         finally:
             switch_cameras(self._config, self._suite.cameras, on=True)
         self.reset(episode)
         return demo
+
+    def _solution(self, episode: Episode) -> Any:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._rng():
+                    seed_global(episode)  # RLBench's own further attempts would be at other scenes
+                    (demo,) = self._task.get_demos(1, live_demos=True, max_attempts=1)
+            except Exception as error:
+                if attempt < _ATTEMPTS:
+                    continue
+                raise SimulatorError(
+                    f"RLBench cannot solve {episode.id} itself, {_ATTEMPTS} times: {_said(error)}"
+                ) from error
+            return demo
 
     def _encode(self, keyframe: Keyframe) -> Float32[np.ndarray, "128"]:
         native = [*keyframe.pose[:3], *positive(keyframe.pose[3:]), float(keyframe.open)]
@@ -291,5 +326,14 @@ class CoppeliaEnv(Env):
         return self._episode
 
 
+def _same_scene(raw: Any, start: Any) -> bool:
+    """Whether objects and joints are where a demonstration has them; True where it did not record that."""
+    restored, stored = (getattr(observation, "task_low_dim_state", None) for observation in (raw, start))
+    if restored is None or stored is None or np.shape(restored) != np.shape(stored):
+        return True
+    # By size alone: a quaternion and its negative are one rotation, and half a turn may be given as either.
+    return bool(np.allclose(np.abs(restored), np.abs(stored), rtol=0.0, atol=_SAME_PLACE))
+
+
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,11 +1,12 @@
 """What the user has to install for CoppeliaSim, whether it is there, and which RLBench it is."""
 
 import inspect
+import json
 import os
 import socket
 import sys
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Installed:
 
     Attributes:
         fork: It is the PerAct fork, or another one whose planner takes a ninth number, `ignore_collisions`.
-        version: Of CoppeliaSim (the one that this PyRep is for), PyRep and RLBench, and which RLBench it is.
+        version: Of CoppeliaSim (the one that this PyRep is for), PyRep and RLBench, with the commits that pip noted
+            when it installed them from a repository, and which RLBench it is.
     """
 
     fork: bool
@@ -79,7 +81,8 @@ def installed() -> Installed:
     bindings = str(getattr(pyrep, "__version__", "unknown"))
     simulator = ".".join(bindings.split(".")[:3])
     flavour = "PerAct fork" if fork else "upstream"
-    version = f"{simulator}, PyRep {bindings}, RLBench {getattr(rlbench, '__version__', 'unknown')} ({flavour})"
+    benchmark = getattr(rlbench, "__version__", "unknown")
+    version = f"{simulator}, PyRep {bindings}{_commit('pyrep')}, RLBench {benchmark}{_commit('rlbench')} ({flavour})"
     return Installed(fork, version)
 
 
@@ -118,6 +121,16 @@ def _missing(name: str) -> str | None:
     if spec is None or spec.origin is None:  # nothing, or a mere folder of that name
         return f"no {name}"
     return f"{spec.origin} is an unrelated package of the name {name} (pip uninstall {name}, then follow the steps)"
+
+
+def _commit(name: str) -> str:
+    """A space and the commit's first 7 digits, where pip noted one (PEP 610); the version numbers rarely change."""
+    try:
+        noted = metadata.distribution(name).read_text("direct_url.json")
+        commit = json.loads(noted or "{}").get("vcs_info", {}).get("commit_id", "")
+    except (metadata.PackageNotFoundError, json.JSONDecodeError):
+        return ""
+    return f" {commit[:7]}" if commit else ""
 
 
 def _environment_problems() -> list[str]:

@@ -1,4 +1,4 @@
-"""The keyframes of a recorded demonstration: where its gripper moves, its arm pauses, or it ends."""
+"""The keyframes of a recorded demonstration: where its gripper moves, its arm pauses, or it ends, as in PerAct."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 _STILL = 0.1  # rad/s, every joint
-_PAUSE = 4  # observations between two pauses
+_PAUSE = 5  # observations from a pause to the next one, at least
 
 
 class Keyframe(NamedTuple):
@@ -25,21 +25,25 @@ def keyframes(demo: Any) -> list[Keyframe]:
 
 
 def keyframe_indices(demo: Any) -> list[int]:
-    """Indices into the demonstration's observations."""
-    last, found, pause_ends = len(demo) - 1, [], 0
-    for k in range(1, len(demo)):
-        moved_gripper = demo[k].gripper_open != demo[k - 1].gripper_open
-        pauses = k >= pause_ends and _pauses(demo, k)
+    """Indices into the demonstration's observations. The first one is none, though a pause may begin there."""
+    last, found, next_pause = len(demo) - 1, [], 0
+    for k in range(len(demo)):
+        pauses = k >= next_pause and _pauses(demo, k)
         if pauses:
-            pause_ends = k + _PAUSE
-        if moved_gripper or pauses or k == last:
+            next_pause = k + _PAUSE
+        if k > 0 and (pauses or k == last or demo[k].gripper_open != demo[k - 1].gripper_open):
             found.append(k)
+    # The end says all that a keyframe just before it says.
+    if len(found) > 1 and found[-2] == last - 1:
+        del found[-2]
     return found
 
 
 def _pauses(demo: Any, k: int) -> bool:
-    """The arm stands still, and the gripper is not at work."""
+    """The arm stands still, and the gripper is not at work: the two observations before and the next one agree.
+
+    Before the first two come the last ones, by Python's count from the end: PerAct's keyframes have it so.
+    """
     if k >= len(demo) - 2 or np.abs(demo[k].joint_velocities).max() > _STILL:
         return False
-    around = range(max(k - 2, 0), k + 2)
-    return all(demo[j].gripper_open == demo[k].gripper_open for j in around)
+    return all(demo[j].gripper_open == demo[k].gripper_open for j in (k - 2, k - 1, k + 1))

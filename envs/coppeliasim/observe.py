@@ -38,6 +38,7 @@ def observation_config(cameras: Sequence[str], size: int) -> Any:
         gripper_open=True,
         gripper_pose=True,
         gripper_joint_positions=True,
+        task_low_dim_state=True,  # of no observation, but it tells whether a demonstration's scene was restored
     )
 
 

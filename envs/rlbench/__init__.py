@@ -58,7 +58,7 @@ def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:
     return spec(suite, load(task))
 
 
-def stored_episodes(suite: Suite, sim: str, demos: Path, episodes: Sequence[Episode]) -> list[Episode]:
+def stored_episodes(suite: Suite, sim: str, demos: Path, episodes: Sequence[Episode]) -> tuple[list[Episode], str]:
     """See `Suite.with_demos`.
 
     Raises:

@@ -23,3 +23,8 @@ PALETTE: dict[str, tuple[float, float, float]] = {
     "white": (1.0, 1.0, 1.0),
 }
 COLOR_NAMES: tuple[str, ...] = tuple(PALETTE)
+
+
+def others_than(color: str) -> list[str]:
+    """All names but one, in the palette's order."""
+    return [name for name in COLOR_NAMES if name != color]

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from envs.rlbench.lab import WORKSPACE_HIGH, WORKSPACE_LOW, WORKSPACE_Z
 from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.world import World
+from envs.rlbench.wrist import equivalent
 
 _PLACEMENT_TRIES = 200
 
@@ -87,7 +88,7 @@ class Task(ABC):
     def expert(self, world: World) -> list[Keyframe]:
         """Keyframes that solve the task from the state right after reset."""
 
-    # -- helpers for tasks ---------------------------------------------------------------------------------------
+    # -- placement ---------------------------------------------------------------------------------------------
 
     def place_root(self, world: World, rng: np.random.Generator) -> None:
         """Samples the root's pose so that the task's extent, turned, lies within the workspace.
@@ -155,7 +156,7 @@ def facing_down(yaw: float) -> Rotation:
 
 def half_turn(yaw: float, low: float = -np.pi / 2) -> float:
     """The equivalent of a yaw under half turns (a parallel gripper does not tell them apart) in [low, low + pi)."""
-    return float((yaw - low) % np.pi + low)
+    return equivalent(yaw, np.pi, low)
 
 
 def approach(direction: Sequence[float], opening: Sequence[float]) -> Rotation:

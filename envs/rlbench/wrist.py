@@ -1,9 +1,14 @@
-"""Which of several equivalent hand yaws the expert takes when an object looks the same after a turn."""
+"""Which of several equivalent yaws the expert takes where object or gripper look the same after a turn."""
 
 import numpy as np
 
 # A hand facing down turns by 60 degrees and more to either side of this yaw anywhere in the workspace, rad.
 MIDDLE = np.deg2rad(20.0)
+
+
+def equivalent(yaw: float, period: float, low: float) -> float:
+    """Of the yaws that differ by whole periods the one in [low, low + period), rad."""
+    return float((yaw - low) % period + low)
 
 
 def comfortable(yaw: float, period: float) -> float:
@@ -17,5 +22,4 @@ def comfortable(yaw: float, period: float) -> float:
     Returns:
         A yaw in [MIDDLE - period / 2, MIDDLE + period / 2), rad.
     """
-    low = MIDDLE - period / 2
-    return float((yaw - low) % period + low)
+    return equivalent(yaw, period, MIDDLE - period / 2)

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,10 +70,13 @@ class World(Env):
 
     def _observation(self):
         rng = np.random.default_rng([self.episode.seed, int(10 * self.t)])
+        instruction = f"do {self.spec.task} as variation {self.episode.variation}"
+        if self.spec.task == "hashing":
+            instruction += f" in process {hash('a word')}"
         return {
             "images": {c.name: rng.integers(256, size=(4, 5, 3), dtype=np.uint8) for c in self.spec.cameras},
             "proprioception": np.array([self.t, 1.0], np.float32),
-            "instruction": f"do {self.spec.task} as variation {self.episode.variation}",
+            "instruction": instruction,
         }
 
 
@@ -108,8 +112,8 @@ def write_suite(folder, name="demo_suite", **changes):
         "title": "A suite of this test",
         "adapter": f"{__name__}:make",
         "simulators": ["plain", "filmed"],
-        "tasks": {"easy": 2, "hard": 1, "broken": 1, "crashing": 1, "no_expert": 1},
-        "full_task_count": 5,
+        "tasks": {"easy": 2, "hard": 1, "broken": 1, "crashing": 1, "no_expert": 1, "hashing": 1},
+        "full_task_count": 6,
         "episodes_per_task": 25,
         "quick_episodes_per_task": 3,
         "seeds": {
@@ -117,6 +121,7 @@ def write_suite(folder, name="demo_suite", **changes):
             "validation": {"start": 100, "count": 100},
             "test": {"start": 200, "count": 100},
         },
+        "frozen_episodes": {},
         "max_steps": 5,
         "success_rule": "success_once",
         "execution_horizon": 1,
@@ -152,6 +157,14 @@ def test_staged_episode_holds_the_observation_before_each_action(suite, tmp_path
     # Proprioception and the action's x both hold the time: equal means "before", not "after".
     assert [state[0] for state in episode.frames["observation.state"].to_pylist()] == [0, 1, 2]
     assert [action[0] for action in episode.frames["action"].to_pylist()] == [0, 1, 2]
+
+
+def test_workers_hash_alike(suite, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    collections = [collect(config(suite, tmp_path / name, tasks=("hashing",), per_task=1)) for name in "ab"]
+    one, two = (read_dataset(tmp_path / name) for name in "ab")
+    assert collections[0]["tasks"] == collections[1]["tasks"] and one.instructions == two.instructions
+    assert "PYTHONHASHSEED" not in os.environ
 
 
 def test_failures_are_replaced_by_later_seeds(suite, tmp_path):

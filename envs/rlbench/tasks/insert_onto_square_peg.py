@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from envs.rlbench.palette import COLOR_NAMES, PALETTE
-from envs.rlbench.pose import Pose
+from envs.rlbench.palette import COLOR_NAMES, PALETTE, others_than
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.task import Keyframe, Task, facing_down, raised
 from envs.rlbench.world import World
-from envs.rlbench.wrist import comfortable
+from envs.rlbench.wrist import comfortable, equivalent
 
 _PILLARS = ((-0.125, -0.075), (0.0, -0.075), (0.125, -0.075))  # m, root frame
 _RING = 0.025  # m: half its width
@@ -69,7 +69,7 @@ class InsertOntoSquarePeg(Task):
     def place(self, world: World, variation: int, rng: np.random.Generator) -> None:
         """Chooses the target pillar, colours all three, and drops the ring somewhere before them."""
         self._target = int(rng.integers(len(_PILLARS)))
-        others = [name for name in COLOR_NAMES if name != COLOR_NAMES[variation]]
+        others = others_than(COLOR_NAMES[variation])
         colors = [others[i] for i in rng.choice(len(others), len(_PILLARS), replace=False)]
         colors[self._target] = COLOR_NAMES[variation]
         for i, color in enumerate(colors):
@@ -79,7 +79,7 @@ class InsertOntoSquarePeg(Task):
         yaw = rng.uniform(-np.pi, np.pi)
         margin = _RING * (abs(np.cos(yaw)) + abs(np.sin(yaw)))
         x, y = rng.uniform(np.add(_LOW, margin), np.subtract(_HIGH, margin))
-        world.place("ring", root * Pose(np.array([x, y, _REST_Z]), Rotation.from_euler("z", yaw)))
+        world.place("ring", root * yaw_pose(x, y, _REST_Z, yaw))
 
     def success(self, world: World) -> bool:
         """The ring reaches into the detectors on all four sides of the pillar's foot; it may still be held."""
@@ -98,7 +98,7 @@ class InsertOntoSquarePeg(Task):
         """Grasps the ring across, carries it over the pillar, turns its hole to the pillar, lets it fall."""
         root, ring = world.pose("root"), world.pose("ring")
         # Fingers open along that axis of the ring which is nearer to the row of pillars: the hand stays clear of them.
-        across = (ring.yaw - root.yaw - np.pi / 4) % (np.pi / 2) + np.pi / 4
+        across = equivalent(ring.yaw - root.yaw, np.pi / 2, np.pi / 4)
         grasp = facing_down(comfortable(root.yaw + across, np.pi))
         turned = facing_down(comfortable(root.yaw, np.pi / 2))
         x, y = _PILLARS[self._target]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from envs.rlbench.pose import Pose
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.shapes import lathe, mesh, wall
 from envs.rlbench.task import Keyframe, Task, facing_down, half_turn, raised, scatter
 from envs.rlbench.world import World
@@ -79,9 +79,8 @@ class PlaceCups(Task):
         (x0, y0), (x1, y1) = _BOUNDARY
         points = scatter(rng, 3, (x0 + margin, y0 + margin), (x1 - margin, y1 - margin), _GAP)
         for mug, (x, y) in zip(self.graspable, points, strict=True):
-            turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi))
-            middle = Pose(np.array([x, y, -0.0015]), turn)
-            world.place(mug, root * middle * Pose(np.array([-_MIDDLE_X, 0.0, 0.0]), Rotation.identity()))
+            middle = yaw_pose(x, y, -0.0015, rng.uniform(-np.pi, np.pi))
+            world.place(mug, root * middle * yaw_pose(-_MIDDLE_X, 0.0, 0.0))
 
     def success(self, world: World) -> bool:
         """Each wanted mug is on one of the three spokes, and the gripper has let go."""

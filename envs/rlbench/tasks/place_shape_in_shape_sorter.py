@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from envs.rlbench import sorter
-from envs.rlbench.pose import Pose
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.sorter import SHAPES
 from envs.rlbench.task import Keyframe, Task, facing_down, raised, scatter
 from envs.rlbench.world import World
@@ -48,8 +48,8 @@ class PlaceShapeInShapeSorter(Task):
         root = world.pose("root")
         points = scatter(rng, len(SHAPES), _LOW, _HIGH, _DISTANCE)
         for shape, (x, y) in zip(SHAPES, points, strict=True):
-            turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi))
-            world.place(shape.name, root * Pose(np.array([x, y, _TABLE + shape.height / 2]), turn))
+            turn = rng.uniform(-np.pi, np.pi)
+            world.place(shape.name, root * yaw_pose(x, y, _TABLE + shape.height / 2, turn))
 
     def success(self, world: World) -> bool:
         """The named shape reaches into the box, through whichever hole; it may still be held."""

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from envs.rlbench.palette import COLOR_NAMES, PALETTE
-from envs.rlbench.pose import Pose
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.task import Keyframe, Task, facing_down, scatter
 from envs.rlbench.world import World
 
@@ -57,8 +56,7 @@ class PushButtons(Task):
         points = scatter(rng, _BUTTONS, (x0 + _MARGIN, y0 + _MARGIN), (x1 - _MARGIN, y1 - _MARGIN), _GAP)
         root = world.pose("root")
         for i, (x, y) in enumerate(points):
-            turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi))
-            world.place(f"button{i}", root * Pose(np.array([x, y, 0.0]), turn))
+            world.place(f"button{i}", root * yaw_pose(x, y, 0.0, rng.uniform(-np.pi, np.pi)))
             world.color(f"base{i}", PALETTE[colors[i]])
 
     def update(self, world: World) -> None:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from envs.rlbench import panda
 from envs.rlbench.footprint import apart, rectangle, strip
 from envs.rlbench.groceries import GROCERIES, Grocery, asset, free_body, picture
 from envs.rlbench.lab import TABLE_TOP, WORKSPACE_HIGH, WORKSPACE_LOW
-from envs.rlbench.pose import Pose
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.task import Keyframe, PlacementError, Task, approach, facing_down, half_turn
 from envs.rlbench.world import World
 
@@ -67,7 +66,7 @@ class PutGroceriesInCupboard(Task):
         else:
             raise PlacementError("no room for the groceries")
         for item, (x, y, yaw) in zip(GROCERIES, layout, strict=True):
-            world.place(item.body, Pose(np.array([x, y, TABLE_TOP]), Rotation.from_euler("z", yaw)))
+            world.place(item.body, yaw_pose(x, y, TABLE_TOP, yaw))
 
     def success(self, world: World) -> bool:
         """The named grocery is in the open compartment and the gripper holds nothing."""

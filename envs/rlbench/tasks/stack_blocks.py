@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from envs.rlbench.palette import COLOR_NAMES, PALETTE
-from envs.rlbench.pose import Pose
+from envs.rlbench.palette import COLOR_NAMES, PALETTE, others_than
+from envs.rlbench.pose import Pose, yaw_pose
 from envs.rlbench.task import Keyframe, PlacementError, Task, facing_down, raised
 from envs.rlbench.world import World
+from envs.rlbench.wrist import equivalent
 
 _COLORED = 4  # blocks of the named colour, and as many of another
 _LEAST = 2  # the smallest stack
@@ -58,13 +58,12 @@ class StackBlocks(Task):
         """Scatters the blocks around the platform; the distractors share one other colour."""
         self._count = _LEAST + variation % len(_NUMBERS)
         color = COLOR_NAMES[variation // len(_NUMBERS)]
-        others = [name for name in COLOR_NAMES if name != color]
+        others = others_than(color)
         other = others[int(rng.integers(len(others)))]
         root = world.pose("root")
         for i, (x, y) in enumerate(_around_platform(rng, len(self.graspable))):
             name = self.graspable[i]
-            turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi))
-            world.place(name, root * Pose(np.array([x, y, _EDGE / 2 - 0.001]), turn))
+            world.place(name, root * yaw_pose(x, y, _EDGE / 2 - 0.001, rng.uniform(-np.pi, np.pi)))
             world.color(name, PALETTE[color if i < _COLORED else other])
 
     def success(self, world: World) -> bool:
@@ -90,7 +89,7 @@ class StackBlocks(Task):
         keyframes = []
         # Straight lines all the way but the first: an arm that swings around would hit other blocks or the stack.
         for level, block in enumerate(blocks[: self._count]):
-            take, lay = facing_down(_quarter_turn(block.yaw)), facing_down(_quarter_turn(root.yaw))
+            take, lay = facing_down(_unturned(block.yaw)), facing_down(_unturned(root.yaw))
             grasp = raised(block.position, _GRASP_Z)
             goal = root.at(0, 0, _PLATFORM + (level + 0.5) * _EDGE + _DROP + _GRASP_Z)
             carry = max(_CARRY_Z, goal[2] + _OVER - root.position[2])
@@ -124,6 +123,6 @@ def _around_platform(rng: np.random.Generator, count: int) -> list[np.ndarray]:
     raise PlacementError(f"no room for {count} blocks {_GAP} m apart")
 
 
-def _quarter_turn(yaw: float) -> float:
+def _unturned(yaw: float) -> float:
     """The equivalent of a yaw under quarter turns nearest to zero: a square block looks the same."""
-    return float((yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+    return equivalent(yaw, np.pi / 2, -np.pi / 4)

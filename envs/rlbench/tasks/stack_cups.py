@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from envs.rlbench.palette import COLOR_NAMES, PALETTE
+from envs.rlbench.palette import COLOR_NAMES, PALETTE, others_than
 from envs.rlbench.pose import Pose
 from envs.rlbench.shapes import lathe
 from envs.rlbench.task import Keyframe, PlacementError, Task, facing_down, raised, scatter
@@ -76,7 +76,7 @@ class StackCups(Task):
                 break
         else:
             raise PlacementError("no room for a finger beside the cups")
-        others = [name for name in COLOR_NAMES if name != COLOR_NAMES[variation]]
+        others = others_than(COLOR_NAMES[variation])
         world.color(_BASE, PALETTE[COLOR_NAMES[variation]])
         for cup in _MOVED:
             world.color(cup, PALETTE[others[int(rng.integers(len(others)))]])

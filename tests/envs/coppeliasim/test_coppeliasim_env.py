@@ -282,3 +282,26 @@ def test_the_expert_plays_rlbenchs_own_solution(env):
         result = env.step(actions[-1])
     assert result.info.success and 3 <= len(actions) <= 6
     assert same(start, env.reset(episode()))
+
+
+def test_the_expert_tries_again_from_the_same_start(env, monkeypatch):
+    env.reset(episode())
+    straight = env.expert_action()
+    monkeypatch.setenv("COPPELIA_DOUBLE_FAULT", "solve:9")
+    env.reset(episode())
+    assert np.array_equal(env.expert_action(), straight)
+    monkeypatch.setenv("COPPELIA_DOUBLE_FAULT", "solve:10")
+    env.reset(episode())
+    with pytest.raises(SimulatorError, match=r"cannot solve .* 10 times: RuntimeError"):
+        env.expert_action()
+
+
+def test_the_expert_is_asked_from_the_start_on(env, happened):
+    env.reset(episode())
+    env.step(env.hold_action())
+    with pytest.raises(RuntimeError, match="first action on"):
+        env.expert_action()
+    env.reset(episode())
+    env.expert_action()
+    env.step(env.hold_action())
+    env.expert_action()

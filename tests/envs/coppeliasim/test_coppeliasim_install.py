@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs.coppeliasim import install
+from envs.coppeliasim.env import CoppeliaEnv
 from envs.spec import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -108,6 +109,26 @@ def test_the_flavour_is_read_from_the_api(flavour, rlbench):
     assert ("PerAct fork" in found.version) is found.fork
 
 
+@pytest.mark.parametrize(
+    ("noted", "appended"),
+    [
+        ('{"url": "u", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}', " 0123456"),
+        ('{"url": "file:///here", "dir_info": {}}', ""),
+        ("not JSON", ""),
+        (None, ""),
+    ],
+)
+def test_the_version_has_the_commit_that_pip_noted(coppelia, monkeypatch, tmp_path, noted, appended):
+    for name in ("PyRep", "rlbench"):
+        info = tmp_path / "site" / f"{name}-1.2.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.0\n")
+        if noted is not None:
+            (info / "direct_url.json").write_text(noted)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert install.installed().version == f"4.1.0, PyRep 4.1.0.3{appended}, RLBench 1.2.0{appended} (PerAct fork)"
+
+
 def test_the_forks_own_tasks(flavour, rlbench):
     for task in rlbench.tasks:
         if flavour == "fork" or task not in FORK_ONLY:
@@ -120,12 +141,14 @@ def test_the_forks_own_tasks(flavour, rlbench):
         assert install.FORK in str(told.value)
 
 
-def test_fewer_variations_than_the_suite_has_are_refused(coppelia, rlbench, monkeypatch):
-    kind = install.task_class(rlbench, "turn_tap") if install.installed() else None
+def test_fewer_variations_than_the_suite_has_are_refused(coppelia, rlbench, monkeypatch, happened):
+    install.installed()  # imports RLBench
+    kind = install.task_class(rlbench, "turn_tap")
     monkeypatch.setattr(kind, "variations", 1)
     with pytest.raises(InputError, match="has 1 variations of turn_tap, the suite 2"):
         rlbench.make("turn_tap", "coppeliasim")
-    assert install.installed()
+    assert [event for _, event in happened()] == ["launch", "task turn_tap", "shutdown"]
+    assert CoppeliaEnv._launched is None
 
 
 def test_unknown_options_are_refused(coppelia, rlbench):

@@ -1,4 +1,5 @@
 import os
+import time
 
 from pyrep.backend import sim
 from pyrep.errors import PyRepError
@@ -36,3 +37,5 @@ class PyRep:
         self._launched = self.running = sim.World.running = False
         sim.log("shutdown")
         sim.fault("shutdown")
+        if sim.faulty("hang"):
+            time.sleep(600)

@@ -1,5 +1,3 @@
-import os
-
 import numpy as np
 from pyrep.backend import sim
 
@@ -29,8 +27,10 @@ class TaskEnvironment:
     def reset(self):
         self._scene.reset()
         self._scene.variation = self._variation_number
-        if os.environ.get("COPPELIA_DOUBLE_FAULT") == "placement":
+        if sim.faulty("placement"):
             raise TaskEnvironmentError("could not place the task") from BoundaryError()
+        if sim.faulty("detour"):  # the planner, whose numbers are not NumPy's, did not reach the first place
+            self._task.init_episode(self._variation_number)
         descriptions = self._task.init_episode(self._variation_number)
         self._reset_called = True
         return descriptions, self._scene.get_observation()
@@ -68,6 +68,8 @@ class TaskEnvironment:
         for _ in range(amount):
             state = np.random.get_state()
             self.reset()
+            if sim.faulty("solve"):
+                raise RuntimeError("could not collect demos")
             demos.append(Demo(self._solve(), state))
         return demos
 

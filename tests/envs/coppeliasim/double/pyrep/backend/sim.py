@@ -1,6 +1,7 @@
 """The one simulator of the process: robot, objects, and a log of what happened to it."""
 
 import os
+from collections import Counter
 
 import numpy as np
 
@@ -20,6 +21,10 @@ class World:
         self.target = np.zeros(3)
         self.colour = np.zeros(3)
 
+    def objects(self):
+        """Pose of the target, and the value of a joint."""
+        return np.array([*self.target, 0.0, 0.0, 0.6, 0.8, 0.1])
+
 
 world = World()
 
@@ -30,9 +35,21 @@ def log(event):
             file.write(f"{os.getpid()} {event}\n")
 
 
+COUNTS = Counter()  # of the times a fault was asked for
+
+
+def faulty(place):
+    for entry in os.environ.get("COPPELIA_DOUBLE_FAULT", "").split(","):
+        name, _, times = entry.partition(":")
+        if name == place:
+            COUNTS[entry] += 1
+            return not times or COUNTS[entry] <= int(times)
+    return False
+
+
 def fault(place):
-    if os.environ.get("COPPELIA_DOUBLE_FAULT") == place:
-        raise RuntimeError(f"engine call failed ({place})")
+    if faulty(place):
+        raise RuntimeError(f"engine call failed\n({place})")
 
 
 def picture(height, width, camera=0):

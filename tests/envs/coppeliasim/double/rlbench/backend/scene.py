@@ -47,5 +47,6 @@ class Scene:
             gripper_pose=world.tip.copy() if config.gripper_pose else None,
             gripper_joint_positions=world.fingers.copy() if config.gripper_joint_positions else None,
             misc={} if FORK else {"variation_index": self.variation},
+            task_low_dim_state=world.objects() if config.task_low_dim_state else None,
             **extra,
         )

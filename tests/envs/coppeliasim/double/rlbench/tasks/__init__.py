@@ -47,6 +47,10 @@ class Task:
 
     def init_episode(self, index):
         sim.world.target = np.array([*np.random.uniform([0.0, -0.4], [0.5, 0.4]), 0.9])
+        if self.name == "push_buttons":
+            # As there: the order of the list is the process's own. Here the colour drawn is seen in the place.
+            spare = list({(str(k), k) for k in range(100)} - {("0", 0)})
+            sim.world.target[2] += 0.001 * spare[np.random.choice(len(spare))][1]
         sim.world.colour = np.array([1.0 / (index + 1), 1.0, 0.0])
         return [f"{self.name}, variation {index}", "another sentence"]
 
