@@ -17,7 +17,8 @@ ENTRIES = {entry.name: entry for entry in load_entries(RECORDS_DIR) if entry.sui
 
 
 @pytest.mark.parametrize(
-    ("policy", "row"), [("drifting", r"drifting \|"), ("expert", "scripted expert"), ("random", "random"), ("zero", "zero")]
+    ("policy", "row"),
+    [("drifting", r"drifting \|"), ("expert", "scripted expert"), ("random", "random"), ("zero", "zero")],
 )
 def test_readme_shows_the_recorded_results(policy, row):
     entry = ENTRIES[policy]
