@@ -19,6 +19,7 @@ SUITE = Suite(
     episodes_per_task=5,
     quick_episodes_per_task=2,
     seeds={"train": SeedBlock(0, 100), "validation": SeedBlock(100, 100), "test": SeedBlock(200, 100)},
+    frozen_episodes={},
     max_steps=25,
     success_rule="success_once",
     execution_horizon=1,
