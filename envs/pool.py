@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 
 from envs.inherit import FIXED_HASHING, inherited
 from envs.play import episode_policy_seed
-from envs.spec import Episode, InputError
+from envs.spec import Episode, InputError, SimulatorError
 from envs.worker import Broke, Prepare, Prepared, Refused, Reply, Started, WorkerPlan, worker_main
 from results.records import EpisodeRecord
 
@@ -109,6 +109,7 @@ class WorkerPool:
 
         Raises:
             InputError: The policy or the simulator cannot be had, or they do not fit each other.
+            SimulatorError: The worker died or hung while it built them.
             RuntimeError: A defect in one of them, with its traceback.
         """
         slot = self._slots[0]
@@ -121,10 +122,10 @@ class WorkerPool:
             raise
         if not ready:
             slot.kill()
-            raise RuntimeError(f"policy and simulator were not ready after {SETUP_TIMEOUT_S:.0f} s")
+            raise SimulatorError(f"policy and simulator were not ready after {SETUP_TIMEOUT_S:.0f} s")
         reply = slot.receive()
         if reply is None:
-            raise RuntimeError(
+            raise SimulatorError(
                 f"the worker died ({_death(slot.kill(grace_s=1.0))}) while it built the policy and the simulator"
             )
         if isinstance(reply, Refused):

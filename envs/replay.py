@@ -18,7 +18,7 @@ import tyro
 
 from envs.console import record_path, run_in_console, videos_folder
 from envs.runner import EvaluationPlan
-from envs.spec import Episode, InputError
+from envs.spec import Episode, InputError, SimulatorError
 from envs.suite import Suite, load_suite, nearest, protocol_hash
 from envs.worker import WorkerPlan
 from results.records import EpisodeRecord, Header, RecordError, Run, read_run, without_times
@@ -174,7 +174,7 @@ def _flat(protocol: dict[str, Any]) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line entry. Returns the exit code: see `replay`; 2 for a mistake in the input."""
+    """Command line entry. Returns the exit code: see `replay`; 1 when a worker died, 2 for bad input."""
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.replay")
     try:
@@ -182,6 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except SimulatorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

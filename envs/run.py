@@ -19,7 +19,7 @@ import tyro
 from envs.console import record_path, run_in_console, videos_folder
 from envs.progress import print_summary
 from envs.runner import EvaluationPlan
-from envs.spec import InputError
+from envs.spec import InputError, SimulatorError
 from envs.suite import load_suite
 from envs.worker import WorkerPlan
 from policies.registry import policy_target
@@ -152,7 +152,7 @@ def resume_command(plan: EvaluationPlan, arguments: list[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line entry. Returns the exit code: 0, 2 for a mistake in the input, 130 when interrupted."""
+    """Command line entry. Returns the exit code: 0, 1 when a worker died, 2 for bad input, 130 when interrupted."""
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.run")
     try:
@@ -160,6 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except SimulatorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -141,3 +141,12 @@ def test_an_interrupt_before_the_first_result_leaves_nothing(tmp_path, mock_yaml
     _, errors = hung.communicate(timeout=30)
     assert hung.returncode == 130 and "nothing was written" in errors
     assert not out.exists()
+
+
+def test_a_worker_that_dies_at_its_start_is_one_line(tmp_path, capfd, monkeypatch):
+    (tmp_path / "dying_policy.py").write_text("import os\n\n\ndef Dying():\n    os._exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    out = tmp_path / "run.jsonl"
+    assert main(["--suite", "mock", "--policy", "dying_policy:Dying", "--out", str(out)]) == 1
+    told = capfd.readouterr().err
+    assert told.startswith("error: the worker died") and "Traceback" not in told and not out.exists()
