@@ -3,7 +3,7 @@
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from envs.progress import ConsoleReporter
 from envs.runner import Evaluation, EvaluationPlan
-from envs.spec import InputError
+from envs.spec import InputError, SimulatorError
 from results.records import Run
 
 
@@ -61,6 +61,15 @@ def run_in_console(plan: EvaluationPlan) -> tuple[Run | None, bool, Console]:
     finally:
         reporter.close()
     return run, interrupted, reporter.console
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """A command's exit code; 2 for a mistake in the input and 1 for a simulator that failed, each told in one line."""
+    try:
+        return command()
+    except (InputError, SimulatorError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
 
 
 @contextmanager

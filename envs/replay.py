@@ -16,9 +16,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from envs.console import record_path, run_in_console, videos_folder
+from envs.console import exit_code, record_path, run_in_console, videos_folder
 from envs.runner import EvaluationPlan
-from envs.spec import Episode, InputError, SimulatorError
+from envs.spec import Episode, InputError
 from envs.suite import Suite, load_suite, nearest, protocol_hash
 from envs.worker import WorkerPlan
 from results.records import EpisodeRecord, Header, RecordError, Run, read_run, without_times
@@ -177,14 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line entry. Returns the exit code: see `replay`; 1 when a worker died, 2 for bad input."""
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.replay")
-    try:
-        return replay(config)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except SimulatorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: replay(config))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from envs.console import record_path, run_in_console, videos_folder
+from envs.console import exit_code, record_path, run_in_console, videos_folder
 from envs.progress import print_summary
 from envs.runner import EvaluationPlan
-from envs.spec import InputError, SimulatorError
+from envs.spec import InputError
 from envs.suite import load_suite
 from envs.worker import WorkerPlan
 from policies.registry import policy_target
@@ -155,14 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line entry. Returns the exit code: 0, 1 when a worker died, 2 for bad input, 130 when interrupted."""
     described = Annotated[Config, tyro.conf.arg(name="")]
     config = tyro.cli(described, args=arguments, description=__doc__, prog="python -m envs.run")
-    try:
-        return evaluate(config, sys.argv[1:] if arguments is None else arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except SimulatorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: evaluate(config, sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":

@@ -105,9 +105,7 @@ def worker_main(connection: Connection, plan: WorkerPlan) -> None:
             reply: Reply
             try:
                 reply = worker.prepare(request.tasks) if isinstance(request, Prepare) else worker.play(request)
-            except InputError as error:
-                reply = Refused(str(error), is_input=True)
-            except SimulatorError as error:  # it does not even start: what is wrong lies outside of this program
+            except (InputError, SimulatorError) as error:  # a simulator that does not even start: not this program's
                 reply = Refused(str(error), is_input=True)
             except Exception:
                 reply = Refused(traceback.format_exc(), is_input=False)

@@ -14,11 +14,11 @@ from envs.coppeliasim.demos import load_demo, stored_demo
 from envs.coppeliasim.keyframes import Keyframe, keyframes
 from envs.coppeliasim.observe import observation_config, observe, switch_cameras
 from envs.coppeliasim.rng import OwnGenerator, seed_global
-from envs.rlbench import lab
-from envs.rlbench.state import PROPRIOCEPTION, positive
+from envs.rlbench.facts import keyframe_task
+from envs.rlbench.state import positive
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite
-from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
+from model.actions import GRIPPER, POSITION, QUATERNION, ActionError, check_action
 
 # Raise whenever a change could move a number.
 ADAPTER_VERSION = 2
@@ -38,22 +38,7 @@ def task_spec(suite: Suite, task: str) -> TaskSpec:
     """
     version = install.installed().version
     install.task_class(suite, task)
-    return TaskSpec(
-        suite=suite.name,
-        task=task,
-        cameras=tuple(lab.camera(name, suite.image_size) for name in suite.cameras),
-        proprioception=PROPRIOCEPTION,
-        convention=KEYFRAME_EEF,
-        control_hz=None,
-        max_steps=suite.max_steps,
-        success_rule=suite.success_rule,
-        variations=suite.tasks[task],
-        simulator="coppeliasim",
-        simulator_version=version,
-        adapter_version=ADAPTER_VERSION,
-        action_low=(*map(float, lab.TARGET_LOW), -1.0, -1.0, -1.0, -1.0, 0.0),
-        action_high=(*map(float, lab.TARGET_HIGH), 1.0, 1.0, 1.0, 1.0, 1.0),
-    )
+    return keyframe_task(suite, task, suite.tasks[task], "coppeliasim", version, ADAPTER_VERSION)
 
 
 class CoppeliaEnv(Env):

@@ -9,17 +9,18 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.spatial.transform import Rotation
 
-from envs.rlbench import lab, panda
+from envs.rlbench import panda
 from envs.rlbench.controller import Controller
+from envs.rlbench.facts import keyframe_task
 from envs.rlbench.planner import Planner, PlanningError
 from envs.rlbench.pose import Pose
 from envs.rlbench.render import Cameras, focus_shadows
-from envs.rlbench.state import FINGER_OPEN, PROPRIOCEPTION, positive, proprioception
+from envs.rlbench.state import FINGER_OPEN, positive, proprioception
 from envs.rlbench.task import Keyframe, PlacementError, Task
 from envs.rlbench.world import CHANGED, PICTURE_QUALITY, Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite
-from model.actions import GRIPPER, KEYFRAME_EEF, POSITION, QUATERNION, ActionError, check_action
+from model.actions import GRIPPER, POSITION, QUATERNION, ActionError, check_action
 
 # Raise whenever a change could move a number.
 ADAPTER_VERSION = 2
@@ -31,22 +32,7 @@ _FRAME_TICKS = 3  # ticks between two video frames: about 17 a second of simulat
 
 def task_spec(suite: Suite, task: type[Task]) -> TaskSpec:
     """The facts of a task, without opening a simulator."""
-    return TaskSpec(
-        suite=suite.name,
-        task=task.name,
-        cameras=tuple(lab.camera(name, suite.image_size) for name in suite.cameras),
-        proprioception=PROPRIOCEPTION,
-        convention=KEYFRAME_EEF,
-        control_hz=None,
-        max_steps=suite.max_steps,
-        success_rule=suite.success_rule,
-        variations=task.variations,
-        simulator="mujoco",
-        simulator_version=mujoco.__version__,
-        adapter_version=ADAPTER_VERSION,
-        action_low=(*map(float, lab.TARGET_LOW), -1.0, -1.0, -1.0, -1.0, 0.0),
-        action_high=(*map(float, lab.TARGET_HIGH), 1.0, 1.0, 1.0, 1.0, 1.0),
-    )
+    return keyframe_task(suite, task.name, task.variations, "mujoco", mujoco.__version__, ADAPTER_VERSION)
 
 
 class MujocoEnv(Env):

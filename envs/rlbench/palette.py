@@ -1,5 +1,7 @@
 """The 20 colours that RLBench's instructions name, as RGB in 0..1."""
 
+import numpy as np
+
 PALETTE: dict[str, tuple[float, float, float]] = {
     "red": (1.0, 0.0, 0.0),
     "maroon": (0.5, 0.0, 0.0),
@@ -23,6 +25,12 @@ PALETTE: dict[str, tuple[float, float, float]] = {
     "white": (1.0, 1.0, 1.0),
 }
 COLOR_NAMES: tuple[str, ...] = tuple(PALETTE)
+
+
+def with_another(color: int, rng: np.random.Generator) -> tuple[str, str]:
+    """The name of a palette index, and a random other one."""
+    shift = int(rng.integers(1, len(COLOR_NAMES)))
+    return COLOR_NAMES[color], COLOR_NAMES[(color + shift) % len(COLOR_NAMES)]
 
 
 def others_than(color: str) -> list[str]:

@@ -114,6 +114,22 @@ class Objective(ABC):
         """
 
 
+class OnePass(Objective):
+    """An objective that samples in one forward pass from noise to chunk."""
+
+    def sample(
+        self,
+        trunk: Trunk,
+        context: Context,
+        n: int,
+        rng: torch.Generator,
+        horizon: int | None = None,
+        mask: Bool[Tensor, "*mask 128"] | None = None,
+    ) -> Float[Tensor, "B n T 128"]:
+        """See `Objective.sample`."""
+        return trunk(noise_chunk(trunk, context, n, rng, horizon), context)
+
+
 def noise_chunk(trunk: Trunk, context: Context, n: int, rng: torch.Generator, horizon: int | None = None) -> Tensor:
     """Standard normal trunk input [B, n, T, D]. Drawn on the generator's device, so a seed means one chunk."""
     shape = (context.embedding.shape[0], n, horizon or trunk.config.horizon, trunk.config.input_dim)

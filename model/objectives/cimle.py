@@ -8,11 +8,11 @@ mode gets some samples of its own, and no sample is pulled to the average of two
 import torch
 from torch import Tensor
 
-from model.objectives.base import Losses, Objective, check_positive, masked_mean, noise_chunk, sample_metrics
+from model.objectives.base import Losses, OnePass, check_positive, masked_mean, noise_chunk, sample_metrics
 from model.trunk import Context, Trunk
 
 
-class NearestOfG(Objective):
+class NearestOfG(OnePass):
     """One forward pass a sample, like drifting; the nearest sample regresses, the others get no gradient.
 
     Args:
@@ -42,15 +42,3 @@ class NearestOfG(Objective):
         chosen = samples[torch.arange(len(samples), device=samples.device)[:, None], nearest]
         total = masked_mean((chosen - target).square(), mask)
         return Losses(total, sample_metrics(samples.detach(), target, mask))
-
-    def sample(
-        self,
-        trunk: Trunk,
-        context: Context,
-        n: int,
-        rng: torch.Generator,
-        horizon: int | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """See `Objective.sample`: one forward pass."""
-        return trunk(noise_chunk(trunk, context, n, rng, horizon), context)

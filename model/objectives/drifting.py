@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from model.objectives.base import Losses, Objective, noise_chunk, sample_metrics
+from model.objectives.base import Losses, OnePass, noise_chunk, sample_metrics
 from model.trunk import Context, Trunk
 
 SELF_DISTANCE = 100.0  # added to the normalised distance of a sample to itself: no sample repels itself
@@ -87,7 +87,7 @@ def drift_loss(
     return loss, metrics
 
 
-class Drifting(Objective):
+class Drifting(OnePass):
     """The default recipe: whole-chunk term plus per-time-step term, sibling negatives, no queue, no guidance."""
 
     name = "drifting"
@@ -155,15 +155,3 @@ class Drifting(Objective):
             taus=self.taus,
             per_condition_scale=self.per_condition_scale,
         )[0]
-
-    def sample(
-        self,
-        trunk: Trunk,
-        context: Context,
-        n: int,
-        rng: torch.Generator,
-        horizon: int | None = None,
-        mask: Tensor | None = None,
-    ) -> Float[Tensor, "B n T 128"]:
-        """See `Objective.sample`: one forward pass."""
-        return trunk(noise_chunk(trunk, context, n, rng, horizon), context)

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from model.objectives.base import Losses, Objective, check_positive, masked_mean, noise_chunk, sample_metrics
+from model.objectives.base import Losses, OnePass, check_positive, masked_mean, noise_chunk, sample_metrics
 from model.objectives.row_queue import RowQueue
 from model.trunk import Context, Trunk
 
@@ -82,7 +82,7 @@ def field(
     return drift, unit, rms
 
 
-class HybridQueue(Objective):
+class HybridQueue(OnePass):
     """See the head of this file. Its queues are part of the training state.
 
     Args:
@@ -145,15 +145,3 @@ class HybridQueue(Objective):
             self._predictions.push(x.detach() * active)
         numbers = {"mse": error.item(), "drift": moved.item(), "unit": unit.item(), "force": force.item()}
         return Losses(error + self.drift_weight * moved, numbers | sample_metrics(samples.detach(), target, mask))
-
-    def sample(
-        self,
-        trunk: Trunk,
-        context: Context,
-        n: int,
-        rng: torch.Generator,
-        horizon: int | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """See `Objective.sample`: one forward pass."""
-        return trunk(noise_chunk(trunk, context, n, rng, horizon), context)

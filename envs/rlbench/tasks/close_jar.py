@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.rlbench.palette import COLOR_NAMES, PALETTE
+from envs.rlbench.palette import COLOR_NAMES, PALETTE, with_another
 from envs.rlbench.pose import Pose
 from envs.rlbench.shapes import lathe, wall
 from envs.rlbench.task import Keyframe, Task, facing_down, raised, scatter
@@ -88,9 +88,8 @@ class CloseJar(Task):
         for i, (x, y) in enumerate(scatter(rng, _JARS, low, high, _APART)):
             world.place(f"jar{i}", Pose(root.at(x, y, 0), root.rotation))
         world.place("lid", Pose(root.at(*_LID, _ON_TABLE), root.rotation))
-        shift = int(rng.integers(1, len(COLOR_NAMES)))
-        for i, index in enumerate((variation, variation + shift)):
-            world.color(f"glaze{i}", PALETTE[COLOR_NAMES[index % len(COLOR_NAMES)]])
+        for i, color in enumerate(with_another(variation, rng)):
+            world.color(f"glaze{i}", PALETTE[color])
 
     def success(self, world: World) -> bool:
         """The lid is in the sensor over the named jar's mouth, and let go."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from envs.rlbench.palette import COLOR_NAMES, PALETTE
+from envs.rlbench.palette import COLOR_NAMES, PALETTE, with_another
 from envs.rlbench.pose import Pose
 from envs.rlbench.shapes import lathe, wall
 from envs.rlbench.task import Keyframe, Task, facing_down, raised, scatter
@@ -117,9 +117,8 @@ class LightBulbIn(Task):
         for i, (x, y) in enumerate(scatter(rng, _BULBS, low, high, _APART)):
             world.place(f"holder{i}", Pose(root.at(x, y, 0), root.rotation))
             world.place(f"bulb{i}", Pose(root.at(x, y, _FLOOR), root.rotation))
-        shift = int(rng.integers(1, len(COLOR_NAMES)))
-        for i, index in enumerate((variation, variation + shift)):
-            world.color(f"paint{i}", PALETTE[COLOR_NAMES[index % len(COLOR_NAMES)]])
+        for i, color in enumerate(with_another(variation, rng)):
+            world.color(f"paint{i}", PALETTE[color])
 
     def success(self, world: World) -> bool:
         """The bulb of the named holder is in the lamp's socket, and let go."""
