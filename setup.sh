@@ -64,17 +64,18 @@ install_torch() {
     fi
 }
 
+# install_packages EXTRAS [SUFFIX]: once for every state of pyproject.toml and this file; the suffix names the mark.
 install_packages() {
-    local wanted
+    local wanted mark=$VENV/.installed${2:-}
     wanted=$(cat pyproject.toml setup.sh | cksum)
-    if [[ -f $VENV/.installed && $(cat "$VENV/.installed") == "$wanted" ]]; then
+    if [[ -f $mark && $(cat "$mark") == "$wanted" ]]; then
         return
     fi
     "$VENV/bin/python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '$TORCH')" 2>/dev/null ||
         install_torch
     say "installing the benchmark and its packages"
-    "$VENV/bin/pip" install --quiet -e ".[sim-mujoco,torch,dev]"
-    printf '%s\n' "$wanted" >"$VENV/.installed"
+    "$VENV/bin/pip" install --quiet -e ".[$1]"
+    printf '%s\n' "$wanted" >"$mark"
 }
 
 # What the benchmark does all the time: render a picture without a display.
@@ -108,7 +109,7 @@ PYTHON
 
 set_up() {
     "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
-    install_packages
+    install_packages sim-mujoco,torch,dev
     if [[ $(uname -s) == Linux ]] && ! renders; then
         say "no picture without a display yet; missing libraries: $(missing_libraries)"
         install_system_packages "${SYSTEM_PACKAGES[@]}"
@@ -121,6 +122,7 @@ set_up() {
 
 run_tests() {
     local bin
+    install_packages sim-mujoco,torch,dev,qwen .tests
     bin=$(cd "$VENV/bin" && pwd)
     export OMP_NUM_THREADS=1 # two test processes on two cores
     say "style"

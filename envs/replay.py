@@ -8,23 +8,20 @@ Examples:
 - python -m envs.replay runs/mock/random/20260101T000000Z.jsonl --episodes reach/v001/s2000000
 """
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from envs.console import exit_code, record_path, run_in_console, videos_folder
+from envs.recorded import check_protocol, differences, load_run, selected
 from envs.runner import EvaluationPlan
 from envs.spec import Episode, InputError
-from envs.suite import Suite, load_suite, nearest, protocol_hash
+from envs.suite import load_suite
 from envs.worker import WorkerPlan
-from results.records import EpisodeRecord, Header, RecordError, Run, read_run, without_times
-
-# A simulator that broke at the first attempt is no part of what an episode is.
-_CIRCUMSTANCES = ("attempts",)
+from results.records import Run
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
     header = run.header
     suite = load_suite(config.suite or header.suite)
     # Those that ended in an error are left out: their actions are not all there.
-    chosen = [record for record in selected(config, run) if record.outcome != "error"]
+    chosen = [record for record in selected(run, config.tasks, config.episodes) if record.outcome != "error"]
     if not chosen:
         raise InputError(f"{run.path} has no episode to replay (those that ended in an error cannot be).")
     episodes = [Episode(suite.name, record.task, record.variation, record.seed) for record in chosen]
@@ -68,7 +65,7 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
         suite, stored = suite.with_demos(header.sim, demos, episodes)
         if stored != episodes:
             raise InputError(f"the demonstrations in {demos} are not those of the record: add --demos DIR.")
-    _check_protocol(run, suite, list(dict.fromkeys(record.task for record in chosen)))
+    check_protocol(run, suite, list(dict.fromkeys(record.task for record in chosen)))
     out = record_path(config.out, suite.name, "replay")
     plain = asdict(config) | {"demos": demos}
     return EvaluationPlan(
@@ -89,12 +86,6 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
     )
 
 
-def differences(before: EpisodeRecord, after: EpisodeRecord) -> dict[str, tuple[Any, Any]]:
-    """Fields that differ, times aside: name -> (recorded, replayed)."""
-    old, new = without_times(before), without_times(after)
-    return {name: (old[name], new[name]) for name in old if name not in _CIRCUMSTANCES and old[name] != new[name]}
-
-
 def replay(config: Config) -> int:
     """Replays a record and prints what differs.
 
@@ -104,10 +95,7 @@ def replay(config: Config) -> int:
     Raises:
         InputError: See `make_plan`.
     """
-    try:
-        recorded = read_run(config.record)
-    except RecordError as error:
-        raise InputError(str(error)) from error
+    recorded = load_run(config.record)
     plan = make_plan(config, recorded)
     replayed, interrupted, console = run_in_console(plan)
     before = {record.id: record for record in recorded.episodes}
@@ -119,58 +107,11 @@ def replay(config: Config) -> int:
         text = "; ".join(f"{name}: recorded {old!r}, replayed {new!r}" for name, old, new in shown)
         console.print(f"{key} differs: {text or 'actions'}", markup=False)
     same, lacking = len(after) - len(changed), len(plan.episodes) - len(after)
-    errors = sum(record.outcome == "error" for record in selected(config, recorded))
+    errors = sum(record.outcome == "error" for record in selected(recorded, config.tasks, config.episodes))
     notes = [f"{lacking} not played"] * bool(lacking) + [f"{errors} recorded errors left out"] * bool(errors)
     console.print(f"{same} of {len(plan.episodes)} episodes ended as recorded{''.join(f', {note}' for note in notes)}")
     console.print(f"record of the replay: {plan.out}", markup=False)
     return 130 if interrupted else int(bool(changed))
-
-
-def selected(config: Config, run: Run) -> list[EpisodeRecord]:
-    """The record's episodes of the tasks and ids that were asked for.
-
-    Raises:
-        InputError: The record has no such task or episode.
-    """
-    tasks = dict.fromkeys(record.task for record in run.episodes)
-    known = {record.id: record for record in run.episodes}
-    for wanted, names in ((config.tasks, tasks), (config.episodes, known)):
-        for name in wanted:
-            if name not in names:
-                raise InputError(f"{run.path} has no {name!r}.{nearest(name, names)}")
-    return [
-        record
-        for record in run.episodes
-        if record.task in (config.tasks or tasks) and record.id in (config.episodes or known)
-    ]
-
-
-def _check_protocol(run: Run, suite: Suite, tasks: list[str]) -> None:
-    """Refuses a record of another protocol, naming what differs."""
-    header: Header = run.header
-    protocol = suite.protocol([suite.spec(task, header.sim) for task in tasks])
-    if protocol_hash(protocol) == header.protocol_hash:
-        return
-    there, here = _flat(header.protocol), _flat(protocol)
-    names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
-    differing = [f"{name}: there {there.get(name)}, here {here.get(name)}" for name in names]
-    if names == ["options.demos"]:
-        raise InputError(f"{run.path} started from other demonstrations than these: add --demos DIR.")
-    raise InputError(
-        f"{run.path} was recorded under protocol {header.protocol_hash}, and here it is {protocol_hash(protocol)} "
-        f"({'; '.join(differing)}). Replay it with the versions and settings of then (git {header.git_sha})."
-    )
-
-
-def _flat(protocol: dict[str, Any]) -> dict[str, str]:
-    """Every leaf as "path to it" -> its JSON."""
-    flat: dict[str, str] = {}
-    for name, value in protocol.items():
-        if isinstance(value, dict):
-            flat |= _flat({f"{name}.{key}": inner for key, inner in value.items()})
-        else:
-            flat[name] = json.dumps(value)
-    return flat
 
 
 def main(arguments: list[str] | None = None) -> int:

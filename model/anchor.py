@@ -1,6 +1,6 @@
 """Positions and rotations relative to the place that the encoder points at.
 
-An encoder with calibrated cameras locates the next end-effector position in space (`EncoderOutput.point`). Objectives
+An encoder with calibrated cameras locates the next end-effector position in space (`Places.refined`). Objectives
 then generate the positions of a chunk as offsets from that point, in units of `OFFSET_UNIT`, and rotations relative to
 a heading: a trunk of a few million parameters that has seen a few hundred scenes would otherwise learn them by heart
 instead of where they are seen. In training the frame is moved and turned at random (`disturbed`), at inference its
@@ -17,8 +17,8 @@ from torch import Tensor
 from model.actions import POSITION
 from model.normalize import ROTATION_6D, Normalizer
 
-OFFSET_UNIT = 0.03  # m
-SHIFT = 0.004  # m: standard deviation of the random moves, a little under the pointer's error on new scenes
+OFFSET_UNIT = 0.01  # m
+SHIFT = 0.01  # m: standard deviation of the random moves of the close look, the pointer's error on new scenes
 
 
 class Anchor(NamedTuple):

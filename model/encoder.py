@@ -8,25 +8,28 @@ expected pixel coordinate (a spatial softmax) and the expected feature. With fix
 in several views determine a point in space.
 
 The first keypoint, the *pointer*, is taught directly: where the cameras are calibrated, training tells it where in
-each view the next end-effector position lies, or that it is not in view (`pointer_loss`). The views' pointers meet in
-one point of space, and the objectives generate positions relative to that point (`model.anchor`).
+each view the next end-effector position lies, or that it is not in view (`model.pointer`). The views' pointers meet in
+one point of space. A close look around it (`model.local`) finds the place more finely, and the objectives generate
+positions relative to what it finds (`model.anchor`).
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor, disturbed, upright
 from model.cameras import CameraModel, triangulate
 from model.local import LocalView
+from model.observation import EncoderOutput, ObservationBatch, Places
+from model.parts import Layer, Residual, expected_place, fourier, pixel_grid
 from model.text import PADDING
-from model.trunk import SelfAttention, SwiGLU
 
 POINTER_WINDOW = 0.22  # image coordinates: three cells of 32 to either side of the best one
+CELLS = 2  # tokens of the coarse map, a side
 POINTER_VARIANCE = 0.01  # image coordinates squared: (6 pixels of 128)^2, about that of a confident pointer
 
 
@@ -45,6 +48,7 @@ class EncoderConfig:
         keypoints: Keypoints a view.
         fusion_layers: Self-attention layers over keypoints, words and proprioception.
         cameras: Calibration of every view; empty where the cameras are not calibrated (no pointer then).
+        heights: Lowest and highest end-effector position that is looked for, m in the world.
     """
 
     views: int
@@ -54,94 +58,37 @@ class EncoderConfig:
     max_words: int
     width: int = 128
     channels: int = 32
-    keypoints: int = 16
+    keypoints: int = 8
     fusion_layers: int = 1
     cameras: tuple[CameraModel, ...] = ()
+    heights: tuple[float, float] = (0.0, 1.5)
 
     def __post_init__(self) -> None:
         cameras = tuple(c if isinstance(c, CameraModel) else CameraModel(**c) for c in self.cameras)
         object.__setattr__(self, "cameras", cameras)
+        object.__setattr__(self, "heights", tuple(self.heights))
         if cameras and len(cameras) != self.views:
             raise ValueError(f"{len(cameras)} calibrations for {self.views} views")
 
 
-class ObservationBatch(NamedTuple):
-    """Encoder input.
+class Glimpse(NamedTuple):
+    """The part of an encoding that depends on the observation alone, not on random moves of the close look.
 
     Attributes:
-        images: Camera views in the checkpoint's camera order, RGB.
-        proprioception: Normalised.
-        words: Word numbers of the instruction (`Vocabulary.encode`).
-        tip: End-effector pose in the world: x y z (m), quaternion xyzw. Carries the wrist camera.
+        text: Proprioception, then the words, having read each other.
+        text_mask: False on padding words.
+        keypoints: One token each.
+        pointer: One token for where all views point.
+        cells: Of the coarse maps.
+        logits: See `Places.pointer`.
     """
 
-    images: UInt8[Tensor, "B V S S 3"]
-    proprioception: Float32[Tensor, "B P"]
-    words: Int64[Tensor, "B W"]
-    tip: Float32[Tensor, "B 7"]
-
-
-class EncoderOutput(NamedTuple):
-    """What the encoder makes of a batch.
-
-    Attributes:
-        tokens: Context tokens.
-        mask: False on padding words.
-        pointer: Unnormalised log-probability of the pointer over the S/4 x S/4 cells of every view, and last of not
-            being in view.
-        point: Where the pointers meet, world, m; None without calibrated cameras.
-        anchor: The frame of the close look, in which chunks are generated; None without calibrated cameras.
-    """
-
-    tokens: Float[Tensor, "B L E"]
-    mask: Bool[Tensor, "B L"]
-    pointer: Float[Tensor, "B V cells+1"]
-    point: Float[Tensor, "B 3"] | None
-    anchor: Anchor | None
-
-
-class Layer(nn.Module):
-    """Pre-norm transformer layer over tokens without order (order comes from their embeddings)."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.norm_attention, self.norm_ffn = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads, rotary=False)
-        self.ffn = SwiGLU(width, 2 * width)
-
-    def forward(self, x: Float[Tensor, "B L E"], mask: Bool[Tensor, "B 1 1 L"]) -> Float[Tensor, "B L E"]:
-        """Attends where `mask` is true."""
-        x = x + self.attention(self.norm_attention(x), mask)
-        return x + self.ffn(self.norm_ffn(x))
-
-
-class Residual(nn.Module):
-    """Two-layer residual unit, 3 x 3 then 1 x 1, modulated by the condition between them."""
-
-    def __init__(self, channels: int, condition: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
-        self.spatial = nn.Conv2d(channels, channels, 3, padding=1)
-        self.mix = nn.Conv2d(channels, channels, 1)
-        self.modulation = nn.Linear(condition, 2 * channels)
-
-    def forward(self, x: Float[Tensor, "n C h w"], condition: Float[Tensor, "n E"]) -> Float[Tensor, "n C h w"]:
-        """Modulates every map by its condition."""
-        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
-        h = self.spatial(self.norm(x).to(x.dtype))
-        return x + self.mix(F.gelu(h * (1 + scale) + shift))
-
-
-def pixel_grid(cells: int) -> Float[Tensor, "cells*cells 2"]:
-    """Cell centres (x right, y down) in -1 .. 1, row by row."""
-    line = (torch.arange(cells) + 0.5) * 2 / cells - 1
-    return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(-1, 2)
-
-
-def fourier(x: Float[Tensor, "*n d"], octaves: int = 4) -> Float[Tensor, "*n d*(2*octaves+1)"]:
-    """A coordinate with its sines and cosines: keeps fine differences visible to layers that run in bfloat16."""
-    angle = (x[..., None] * (torch.pi * 2.0 ** torch.arange(octaves, device=x.device))).flatten(-2)
-    return torch.cat([x, angle.sin(), angle.cos()], dim=-1)
+    text: Float[Tensor, "B W+1 E"]
+    text_mask: Bool[Tensor, "B W+1"]
+    keypoints: Float[Tensor, "B V*K E"]
+    pointer: Float[Tensor, "B 1 E"]
+    cells: Float[Tensor, "B n E"]
+    logits: Float[Tensor, "B V cells+1"]
 
 
 class Encoder(nn.Module):
@@ -178,18 +125,29 @@ class Encoder(nn.Module):
         self.keypoint_name = nn.Parameter(0.02 * torch.randn(K, E))
         self.fusion = nn.ModuleList(Layer(E) for _ in range(config.fusion_layers))
         self.cell = nn.Linear(4 * C, E)
-        self.cell_position = nn.Parameter(0.02 * torch.randn((cells // 8) ** 2, E))
-        self.local = LocalView(config.cameras, E) if config.cameras else None
+        self.cell_position = nn.Parameter(0.02 * torch.randn(CELLS**2, E))
+        self.local = LocalView(config.cameras, E, config.heights) if config.cameras else None
         self.register_buffer("grid", pixel_grid(cells), persistent=False)
         self.grid: Tensor
 
-    def forward(self, batch: ObservationBatch, rng: torch.Generator | None = None) -> EncoderOutput:
+    def forward(
+        self,
+        batch: ObservationBatch,
+        goal: Float[Tensor, "B 3"] | None = None,
+        rng: torch.Generator | None = None,
+    ) -> EncoderOutput:
         """Encodes a batch.
 
         Args:
             batch: The observations.
-            rng: In training, source of the anchor's random moves (`model.anchor.disturbed`).
+            goal: In training, where to look closely: near the next end-effector position (m, world), not where the
+                pointer points. Of several right places the pointer may have chosen another than the demonstration.
+            rng: In training, source of the close look's random moves (`model.anchor.disturbed`).
         """
+        return self.focus(batch, self.look(batch), goal, rng)
+
+    def look(self, batch: ObservationBatch) -> Glimpse:
+        """The larger part of the work; of a frozen encoder it can be kept."""
         B, V = batch.images.shape[:2]
         words = self.word(batch.words) + self.word_position
         state = self.proprioception(batch.proprioception)[:, None]
@@ -206,22 +164,42 @@ class Encoder(nn.Module):
         keypoints = (keypoints + self.view[:, None] + self.keypoint_name).flatten(1, 2)
         pointer = self.pointer(places[:, 0].unflatten(0, (B, V)).flatten(1))[:, None]
         unseen = self.unseen(coarse.mean((2, 3))).float()
-        pointer_logits = torch.cat([logits[:, 0], unseen], dim=-1).unflatten(0, (B, V))
-        point = anchor = None
-        looked = keypoints[:, :0]
-        if self.local is not None:
-            point = self.point(pointer_logits, batch.tip)
-            anchor = upright(point) if rng is None else disturbed(point, rng)
-            looked = self.local(batch.images, batch.tip, anchor, goal)
-        tokens = torch.cat([text, looked.to(text.dtype), pointer.to(text.dtype), keypoints], dim=1)
-        mask = F.pad(text_mask, (0, looked.shape[1] + 1 + keypoints.shape[1]), value=True)
-        for layer in self.fusion:
-            tokens = layer(tokens, mask[:, None, None])
-        cells = self.cell(F.avg_pool2d(coarse, 2).permute(0, 2, 3, 1).flatten(1, 2)).unflatten(0, (B, V))
+        cells = self.cell(F.adaptive_avg_pool2d(coarse, CELLS).permute(0, 2, 3, 1).flatten(1, 2)).unflatten(0, (B, V))
         cells = (cells + self.view[:, None] + self.cell_position).flatten(1, 2)
-        tokens = torch.cat([tokens, cells], dim=1)
-        mask = F.pad(mask, (0, cells.shape[1]), value=True)
-        return EncoderOutput(tokens, mask, pointer_logits, point, anchor)
+        logits = torch.cat([logits[:, 0], unseen], dim=-1).unflatten(0, (B, V))
+        return Glimpse(text, text_mask, keypoints, pointer.to(text.dtype), cells, logits)
+
+    def focus(
+        self,
+        batch: ObservationBatch,
+        glimpse: Glimpse,
+        goal: Float[Tensor, "B 3"] | None = None,
+        rng: torch.Generator | None = None,
+    ) -> EncoderOutput:
+        """The rest: the close look, and what joins it to the glimpse.
+
+        Args:
+            batch: The observations.
+            glimpse: From `look`.
+            goal: See `forward`.
+            rng: See `forward`.
+        """
+        text = glimpse.text
+        anchor = places = None
+        tokens = [text, glimpse.pointer.to(text.dtype), glimpse.keypoints, glimpse.cells]
+        if self.local is not None:
+            point = self.point(glimpse.logits, batch.tip)
+            around = point if goal is None else goal
+            frame = upright(around) if rng is None else disturbed(around, rng)
+            close = self.local(batch.images, batch.tip, frame, text[:, 0])
+            anchor = Anchor(close.point.detach(), frame.turn)
+            places = Places(glimpse.logits, point, frame, close.heat, close.level, close.point)
+            tokens.append(close.tokens.to(text.dtype))
+        seen = torch.cat(tokens, dim=1)
+        mask = F.pad(glimpse.text_mask, (0, seen.shape[1] - text.shape[1]), value=True)
+        for layer in self.fusion:
+            seen = layer(seen, mask[:, None, None])
+        return EncoderOutput(seen, mask, anchor, places)
 
     def point(self, logits: Float[Tensor, "B V cells+1"], tip: Float[Tensor, "B 7"]) -> Float[Tensor, "B 3"]:
         """Where the views' pointers meet, world, m. Views that do not see the point, or are unsure, count less."""
@@ -229,10 +207,7 @@ class Encoder(nn.Module):
             heat = logits.float().softmax(-1)
             seen = 1 - heat[..., -1]
             heat = heat[..., :-1]
-            # Around the best cell alone: a second candidate elsewhere must not pull the estimate between the two.
-            best = self.grid[heat.argmax(-1)]
-            near = ((self.grid - best[..., None, :]).abs().amax(-1) < POINTER_WINDOW) * heat
-            image = (near / near.sum(-1, keepdim=True).clamp(min=1e-9)) @ self.grid
+            image = expected_place(heat, self.grid, POINTER_WINDOW)
             offset = (self.grid - image.detach()[..., None, :]).square().sum(-1)
             variance = (heat * offset).sum(-1) / seen.clamp(min=1e-6)
             weight = seen * self.view_gain.exp() / (1 + variance / POINTER_VARIANCE)
@@ -273,22 +248,3 @@ class Encoder(nn.Module):
             where = fourier(heat @ self.grid)
         match = logits.logsumexp(dim=-1, keepdim=True) / 4
         return logits, torch.cat([where, match], dim=-1), heat.to(value.dtype) @ value
-
-
-def pointer_loss(
-    logits: Float[Tensor, "B V cells+1"], image: Float[Tensor, "B V 2"], sigma: float = 0.05
-) -> Float[Tensor, ""]:
-    """Cross-entropy of the pointer against a Gaussian around the true place, or against "not in view".
-
-    Args:
-        logits: `EncoderOutput.pointer`.
-        image: Image coordinates of the point in every view (`model.cameras.project`); NaN behind a camera.
-        sigma: Of the Gaussian, in image coordinates (0.05 is 3.2 pixels of 128).
-    """
-    side = round((logits.shape[-1] - 1) ** 0.5)
-    centre = (torch.arange(side, device=logits.device) + 0.5) * 2 / side - 1
-    visible = (image.abs() < 1).all(-1)
-    distance = (centre - image.nan_to_num()[..., None]).square() / (2 * sigma**2)  # [B, V, 2, side]
-    goal = (-(distance[..., 0, None, :] + distance[..., 1, :, None])).flatten(-2).softmax(-1)
-    goal = torch.cat([goal * visible[..., None], ~visible[..., None]], dim=-1)
-    return -(goal * logits.float().log_softmax(-1)).sum(-1).mean()

@@ -2,11 +2,15 @@
 
 Shapes: B observations, V views, S image size, N cells a side, E encoder width.
 
-An encoder that has pointed at a place (`EncoderOutput.point`) looks again, closely: horizontal squares around the
-point are read out of every view through its calibration. What lies there appears at the same scale and heading
-wherever on the table it is. Training moves and turns the squares at random, and the target with them (`model.anchor`):
-offsets and headings are learned from what is seen in the square, not from where on the table a scene was.
+An encoder that has pointed at a place (`Places.point`) looks again, closely: horizontal squares around the point, at
+several heights, are read out of every view through its calibration. What lies there appears at the same scale and
+heading wherever on the table it is. A small convolutional network finds the place again, now finely (a heat map over
+the square, and one over heights), and sums up what it sees in a few tokens. Training moves and turns the squares at
+random, and the target with them (`model.anchor`): places and headings are learned from what is seen in the square, not
+from where on the table a scene was. (Coarse place, then a zoom: as RVT-2, arXiv:2406.08545, does with rendered views.)
 """
+
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -15,73 +19,132 @@ from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor
 from model.cameras import CameraModel, project_all, rotation_matrix
+from model.parts import Residual, expected_place, pixel_grid
 
-CELLS = 24
-CELL = 0.0075  # m
-PLANES = (0.0, -0.10)  # m: heights of the squares above the point; a hand above an object points at free air
-TOKENS = 2
+CELLS = 32
+CELL = 0.005  # m
+HALF = CELLS * CELL / 2  # m: half a side of the square
+# Heights of the squares above the point, m: before it grasps, the hand points at free air above the object.
+PLANES = (0.0, -0.04, -0.08, -0.12)
+TOKENS = 4
+WINDOW = 3.5 / (CELLS / 2)  # in halves of a side: three cells to either side of the best one
 _REACH = 0.3  # m: unit of the hand's place
+_UNIT = 0.03  # m: unit of the place that is found
+LEVELS = 128  # heights that are told apart
+LEVEL_WINDOW = 3.5  # steps of height: three to either side of the best one
+_TRUST = 0.015  # m: how far the point's own height is believed, a little above the random moves of training
+_CHANNELS = (32, 64, 96)
+
+
+class CloseLook(NamedTuple):
+    """What a close look finds.
+
+    Attributes:
+        heat: Unnormalised log-probability over the cells, row by row.
+        level: Unnormalised log-probability over `LEVELS` heights.
+        point: The refined point, world, m.
+        tokens: What lies around it.
+    """
+
+    heat: Float[Tensor, "B N*N"]
+    level: Float[Tensor, "B levels"]
+    point: Float[Tensor, "B 3"]
+    tokens: Float[Tensor, "B tokens E"]
+
+
+def level_heights(heights: tuple[float, float]) -> Float[Tensor, "levels"]:
+    """The heights that are told apart, m in the world."""
+    return torch.linspace(heights[0], heights[1], LEVELS)
 
 
 class LocalView(nn.Module):
-    """Tokens of the close look."""
+    """The close look's network.
 
-    def __init__(self, cameras: tuple[CameraModel, ...], width: int) -> None:
+    Args:
+        cameras: The views' calibration.
+        width: Size of the tokens.
+        heights: Lowest and highest place that is looked for, m in the world.
+    """
+
+    def __init__(self, cameras: tuple[CameraModel, ...], width: int, heights: tuple[float, float]) -> None:
         super().__init__()
         self.cameras = cameras
-        self.enter = nn.Conv2d(4 * len(cameras) * len(PLANES), 48, 3, padding=1)
-        self.shrink = nn.ModuleList(
-            [nn.Conv2d(48, 64, 3, stride=2, padding=1), nn.Conv2d(64, 96, 3, stride=2, padding=1)]
-        )
-        self.condition = nn.ModuleList(nn.Linear(width, 2 * channels) for channels in (48, 64, 96))
-        self.narrow = nn.Conv2d(96, 16, 1)
-        self.out = nn.Linear(16 * (CELLS // 4) ** 2, TOKENS * width)
-        self.hand = nn.Sequential(nn.Linear(3 + 6 + 2, width), nn.SiLU(), nn.Linear(width, TOKENS * width))
-        line = (torch.arange(CELLS) + 0.5 - CELLS / 2) * CELL
-        x, y = torch.meshgrid(line, line, indexing="xy")
-        planes = [torch.stack([x, y, torch.full_like(x, height)], dim=-1) for height in PLANES]
-        self.register_buffer("places", torch.stack(planes).flatten(0, 2), persistent=False)
-        self.places: Tensor
+        fine, middle, coarse = _CHANNELS
+        self.enter = nn.Conv2d(4 * len(cameras) * len(PLANES), fine, 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(fine, middle, 2, stride=2), nn.Conv2d(middle, coarse, 2, stride=2)])
+        self.units = nn.ModuleList(Residual(channels, width + 2) for channels in _CHANNELS)
+        self.up = nn.ModuleList([nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)])
+        self.merge = nn.ModuleList(Residual(channels, width + 2) for channels in (middle, fine))
+        self.heat = nn.Conv2d(fine, 1, 1)
+        self.narrow = nn.Conv2d(coarse, 8, 1)
+        self.wide = nn.Linear(8 * (CELLS // 4) ** 2, (TOKENS - 1) * width)
+        self.here = nn.Linear(fine, width)
+        # Heights are told apart as absolute ones: what is sought often has one, wherever on the table it is.
+        self.level = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, LEVELS))
+        self.hand = nn.Sequential(nn.Linear(3 + 3 + 6 + 2, width), nn.SiLU(), nn.Linear(width, TOKENS * width))
+        self.register_buffer("grid", pixel_grid(CELLS), persistent=False)
+        self.grid: Tensor
+        self.register_buffer("heights", level_heights(heights), persistent=False)
+        self.heights: Tensor
 
     def forward(
         self,
         images: UInt8[Tensor, "B V S S 3"],
         tip: Float[Tensor, "B 7"],
-        anchor: Anchor,
+        frame: Anchor,
         goal: Float[Tensor, "B E"],
-    ) -> Float[Tensor, "B tokens E"]:
-        """Looks at the squares around an anchor.
+    ) -> CloseLook:
+        """Looks at the squares around a point.
 
         Args:
             images: The views.
             tip: End-effector pose, x y z (m), quaternion xyzw.
-            anchor: Where to look, and the heading of the squares.
+            frame: Where to look, and the heading of the squares.
             goal: What is sought.
         """
-        x = self.resample(images, tip, anchor)
-        x = self.enter(x)
-        for k, condition in enumerate(self.condition):
-            if k:
-                x = self.shrink[k - 1](x)
-            scale, shift = condition(goal)[:, :, None, None].chunk(2, dim=1)
-            x = F.gelu(F.group_norm(x, 8) * (1 + scale) + shift)
-        axes = anchor.axes
-        place = torch.einsum("bij,bi->bj", axes, tip[:, :3] - anchor.point) / _REACH
-        held = torch.einsum("bij,bik->bkj", axes, rotation_matrix(tip[:, 3:])[:, :, :2]).flatten(1)
-        hand = torch.cat([place, held, anchor.turn.sin()[:, None], anchor.turn.cos()[:, None]], dim=-1)
-        return (self.out(F.gelu(self.narrow(x)).flatten(1)) + self.hand(hand)).unflatten(-1, (TOKENS, -1))
+        heading = torch.stack([frame.turn.sin(), frame.turn.cos()], dim=-1)
+        # The heading tells in which direction each camera sees things below or above a square displaced.
+        condition = torch.cat([goal, heading.to(goal.dtype)], dim=-1)
+        fine = self.units[0](self.enter(self.resample(images, tip, frame)), condition)
+        middle = self.units[1](self.down[0](fine), condition)
+        coarse = self.units[2](self.down[1](middle), condition)
+        middle = self.merge[0](middle + F.interpolate(self.up[0](coarse), scale_factor=2), condition)
+        fine = self.merge[1](fine + F.interpolate(self.up[1](middle), scale_factor=2), condition)
 
+        logits = self.heat(fine).flatten(1).float()
+        heat = logits.softmax(-1)
+        wide = self.wide(F.gelu(self.narrow(coarse)).flatten(1))
+        here = self.here((heat.to(fine.dtype)[:, None] @ fine.flatten(2).mT)[:, 0])
+        with torch.autocast(images.device.type, enabled=False):
+            seen = torch.cat([wide[:, : here.shape[1]], here, goal], dim=-1).float()
+            away = self.heights - frame.point[:, 2:]
+            level = self.level(seen) - away.square() / (2 * _TRUST**2)
+            window = LEVEL_WINDOW * (self.heights[1] - self.heights[0])
+            height = expected_place(level.softmax(-1), self.heights[:, None], window) - frame.point[:, 2:]
+            place = torch.cat([HALF * expected_place(heat, self.grid, WINDOW), height], dim=-1)
+            axes = frame.axes
+            point = frame.point + torch.einsum("bij,bj->bi", axes, place)
+            # Where the hand is, seen from the refined point, and how it is turned.
+            hand = torch.einsum("bij,bi->bj", axes, tip[:, :3] - point.detach()) / _REACH
+            held = torch.einsum("bij,bik->bkj", axes, rotation_matrix(tip[:, 3:])[:, :, :2]).flatten(1)
+            state = self.hand(torch.cat([hand, place.detach() / _UNIT, held, heading], dim=-1))
+        tokens = torch.cat([wide, here], dim=-1) + state
+        return CloseLook(logits, level, point, tokens.unflatten(-1, (TOKENS, -1)))
+
+    @torch.no_grad()
     def resample(
-        self, images: UInt8[Tensor, "B V S S 3"], tip: Float[Tensor, "B 7"], anchor: Anchor
+        self, images: UInt8[Tensor, "B V S S 3"], tip: Float[Tensor, "B 7"], frame: Anchor
     ) -> Float[Tensor, "B c N N"]:
         """Colours in -1 .. 1 of every view and square, and whether the view covers the place."""
         B, V = images.shape[:2]
         with torch.autocast(images.device.type, enabled=False):
-            world = anchor.point[:, None] + torch.einsum("bij,nj->bni", anchor.axes, self.places)
+            flat = torch.cat([HALF * self.grid, torch.zeros_like(self.grid[:, :1])], dim=-1)
+            places = torch.cat([flat + flat.new_tensor([0.0, 0.0, height]) for height in PLANES])
+            world = frame.point[:, None] + torch.einsum("bij,nj->bni", frame.axes, places)
             where = project_all(self.cameras, tip, world)
             seen = (where.abs() < 1).all(-1)
-            flat = images.permute(0, 1, 4, 2, 3).flatten(0, 1).float().div_(128).sub_(1)
+            views = images.permute(0, 1, 4, 2, 3).flatten(0, 1).float().div_(128).sub_(1)
             grid = where.nan_to_num(nan=2.0).clamp(-2, 2).flatten(0, 1)[:, None]
-            colours = F.grid_sample(flat, grid, padding_mode="zeros", align_corners=False)[:, :, 0]
+            colours = F.grid_sample(views, grid, padding_mode="zeros", align_corners=False)[:, :, 0]
             colours = torch.cat([colours.unflatten(0, (B, V)), seen[:, :, None].float()], dim=2)
         return colours.unflatten(-1, (len(PLANES), CELLS, CELLS)).transpose(2, 3).flatten(1, 3)

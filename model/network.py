@@ -1,30 +1,44 @@
 """The policy network: encoder and trunk, and the sizes that define it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from model.encoder import Encoder, EncoderConfig, EncoderOutput, ObservationBatch
+from model.encoder import Encoder, EncoderConfig
+from model.observation import EncoderOutput, ObservationBatch
+from model.qwen.config import QwenConfig
 from model.trunk import Context, Trunk, TrunkConfig
+
+if TYPE_CHECKING:
+    from model.qwen.encoder import QwenEncoder
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of encoder and trunk."""
+    """Sizes of encoder and trunk. A `QwenConfig` makes the encoder the pretrained Qwen3-VL that it names."""
 
-    encoder: EncoderConfig
+    encoder: EncoderConfig | QwenConfig
     trunk: TrunkConfig
 
 
 class Network(nn.Module):
-    """Encoder and trunk. Objectives see the trunk and the encoded context alone."""
+    """Encoder and trunk. Objectives see the trunk and the encoded context alone.
 
-    def __init__(self, config: NetworkConfig) -> None:
+    Args:
+        config: Their sizes.
+        encoder: A ready encoder of these sizes; made, or loaded, when left out.
+
+    Raises:
+        InputError: The encoder's pretrained weights are not to be had.
+    """
+
+    def __init__(self, config: NetworkConfig, encoder: "Encoder | QwenEncoder | None" = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.encoder)
+        self.encoder: Encoder | QwenEncoder = make_encoder(config.encoder) if encoder is None else encoder
         self.trunk = Trunk(config.trunk)
 
     def encode(self, batch: ObservationBatch, embodiment: Int[Tensor, " B"]) -> Context:
@@ -34,20 +48,32 @@ class Network(nn.Module):
             batch: The observations.
             embodiment: `Embodiment.id` of each.
         """
-        return self.encode_and_point(batch, embodiment)[0]
+        return self.encode_and_anchor(batch, embodiment)[0]
 
-    def encode_and_point(
-        self, batch: ObservationBatch, embodiment: Int[Tensor, " B"], rng: torch.Generator | None = None
+    def encode_and_anchor(
+        self, batch: ObservationBatch, embodiment: Int[Tensor, " B"]
     ) -> tuple[Context, EncoderOutput]:
-        """Like `encode`, with the encoder's output beside the context: it holds pointer and anchor.
+        """Like `encode`, with the encoder's output beside the context: it holds the anchor.
 
         Args:
             batch: The observations.
             embodiment: `Embodiment.id` of each.
-            rng: In training, source of the anchor's random moves.
         """
-        output = self.encoder(batch, rng)
+        output = self.encoder(batch)
         return self.trunk.prepare(output.tokens, output.mask, embodiment), output
+
+
+def make_encoder(config: EncoderConfig | QwenConfig) -> "Encoder | QwenEncoder":
+    """An encoder: the small one with random weights, or Qwen3-VL with pretrained ones.
+
+    Raises:
+        InputError: The pretrained weights are not to be had.
+    """
+    if isinstance(config, EncoderConfig):
+        return Encoder(config)
+    from model.qwen.encoder import QwenEncoder
+
+    return QwenEncoder.load(config)
 
 
 def parameter_count(module: nn.Module) -> int:

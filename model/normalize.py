@@ -21,6 +21,17 @@ from jaxtyping import Bool, Float, Float32
 from model.actions import ABSOLUTE_EEF, ACTION_DIM, EMBODIMENTS, GRIPPER, QUATERNION, Embodiment
 
 ROTATION_6D = slice(56, 62)
+# Parts of an internal vector that belong together: positions, rotations, joints of an arm, each gripper.
+PARTS = tuple(
+    slice(*bounds)
+    for bounds in (
+        *((0, 3), (56, 62), (7, 8)),  # end effector: position, rotation 6-D, gripper
+        *((8, 15), (15, 16)),  # joints, gripper
+        *((16, 23), (23, 24), (24, 31), (31, 32)),  # two arms
+        (32, 48),  # fingers
+        *((48, 51), (51, 54), (54, 55), (55, 56)),  # displacement, turn, gripper, base
+    )
+)
 GRIPPER_SCALE = 1.0
 MINIMUM_STD = 1e-2  # of action slots (1 cm, 0.6 degrees): a slot that never moves must not amplify noise
 MINIMUM_PROPRIOCEPTION_STD = 1e-3

@@ -14,8 +14,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from model.actions import ACTION_DIM, EMBODIMENTS
+from model.actions import ACTION_DIM
+
+EMBODIMENT_IDS = 64  # rows of the embodiments' table: ids in use and room for more
+SCALAR_FEATURES = 256
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class TrunkConfig:
         cross_layers: Number of cross-attention layers in front of the blocks.
         cross_ffn: Hidden size of their SwiGLU.
         time_embedding: The objective conditions on a time in [0, 1] (diffusion, flow).
+        guidance_embedding: The trunk conditions on a guidance scale.
     """
 
     context_dim: int
@@ -41,10 +46,16 @@ class TrunkConfig:
     width: int = 256
     blocks: int = 6
     heads: int = 8
-    ffn: int = 640
+    ffn: int = 528
     cross_layers: int = 2
     cross_ffn: int = 64
     time_embedding: bool = False
+    guidance_embedding: bool = False
+
+
+BASE = TrunkConfig(
+    context_dim=2048, horizon=16, width=768, blocks=12, heads=12, ffn=2048, cross_ffn=2048, guidance_embedding=True
+)
 
 
 class Context(NamedTuple):
@@ -61,17 +72,20 @@ class Context(NamedTuple):
     embedding: Float[Tensor, "B W"]
 
 
-class HeadNorm(nn.Module):
-    """RMS normalisation of queries or keys, over a head's entries (QK-norm)."""
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention, where `mask` is true.
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
+    On a CPU the unfused form is three times as fast as torch's kernel for long sequences (8 queries, 86 keys).
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
-    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """Normalises the last axis."""
-        # The weight takes the input's type: attention wants queries, keys and values of one type under autocast.
-        return F.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), 1e-6)
+
+def head_norm(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+    """RMS normalisation of queries or keys over a head's entries (QK-norm), without weights."""
+    return F.rms_norm(x, x.shape[-1:], None, 1e-6)
 
 
 class SwiGLU(nn.Module):
@@ -106,15 +120,14 @@ class SelfAttention(nn.Module):
         self.heads, self.rotary = heads, rotary
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm_q, self.norm_k = HeadNorm(width // heads), HeadNorm(width // heads)
 
     def forward(self, x: Float[Tensor, "n T W"], mask: Bool[Tensor, "n 1 1 T"] | None = None) -> Float[Tensor, "n T W"]:
         """Attends over the second last axis, where `mask` is true."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.norm_q(q), self.norm_k(k)
+        q, k = head_norm(q), head_norm(k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        return self.out(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(-2))
+        return self.out(attend(q, k, v, mask).transpose(1, 2).flatten(-2))
 
 
 class CrossLayer(nn.Module):
@@ -123,23 +136,22 @@ class CrossLayer(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm_x, self.norm_ffn = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_x, self.norm_ffn = nn.LayerNorm(width), nn.LayerNorm(width, elementwise_affine=False)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
-        self.norm_q, self.norm_k = HeadNorm(width // heads), HeadNorm(width // heads)
         self.ffn = SwiGLU(width, hidden)
 
     def project(self, tokens: Float[Tensor, "B L W"]) -> tuple[Tensor, Tensor]:
         """Keys and values of the context, each [B, heads, L, head size]."""
         k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.norm_k(k), v
+        return head_norm(k), v
 
     def forward(self, x: Float[Tensor, "B N W"], keys_values: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         """Attends from x to a projected context, where `mask` is true."""
         k, v = keys_values
         q = self.query(self.norm_x(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(self.norm_q(q), k, v, attn_mask=mask).transpose(1, 2).flatten(-2)
+        attended = attend(head_norm(q), k, v, mask).transpose(1, 2).flatten(-2)
         x = x + self.out(attended)
         return x + self.ffn(self.norm_ffn(x))
 
@@ -164,11 +176,15 @@ class Block(nn.Module):
         return x + gate_f * self.ffn(self.norm_ffn(x) * (1 + scale_f) + shift_f)
 
 
-def time_features(time: Float[Tensor, "..."], size: int) -> Float[Tensor, "... {size}"]:
-    """Sinusoids of a time in [0, 1]."""
-    frequency = 1000.0 * torch.exp(-math.log(10_000.0) * torch.arange(size // 2, device=time.device) / (size // 2))
-    angle = time[..., None].float() * frequency
+def scalar_features(scalar: Float[Tensor, "..."], size: int = SCALAR_FEATURES) -> Float[Tensor, "... {size}"]:
+    """Sinusoids of a number of about 0 .. 1."""
+    frequency = 1000.0 * torch.exp(-math.log(10_000.0) * torch.arange(size // 2, device=scalar.device) / (size // 2))
+    angle = scalar[..., None].float() * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def _scalar_embedding(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(SCALAR_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
 
 
 class Trunk(nn.Module):
@@ -181,11 +197,11 @@ class Trunk(nn.Module):
         self.context_in = nn.Sequential(nn.Linear(config.context_dim, width), nn.LayerNorm(width))
         self.input = nn.Sequential(nn.Linear(config.input_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.position = nn.Parameter(0.02 * torch.randn(config.horizon, width))
-        self.embodiment = nn.Embedding(len(EMBODIMENTS), width)
+        self.input_condition = nn.Linear(width, width)
+        self.embodiment = nn.Embedding(EMBODIMENT_IDS, width)
         nn.init.normal_(self.embodiment.weight, std=0.02)
-        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        if not config.time_embedding:
-            del self.time
+        self.time = _scalar_embedding(width) if config.time_embedding else None
+        self.guidance = _scalar_embedding(width) if config.guidance_embedding else None
         self.cross = nn.ModuleList(
             CrossLayer(width, config.heads, config.cross_ffn) for _ in range(config.cross_layers)
         )
@@ -199,7 +215,7 @@ class Trunk(nn.Module):
 
         Drifting needs it: samples that start close together do not repel each other, and stay at the average answer.
         """
-        for layer in (*self.input, *self.head):
+        for layer in (*self.input, self.input_condition, *self.head):
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=1.5 * layer.in_features**-0.5)
                 nn.init.zeros_(layer.bias)
@@ -214,7 +230,8 @@ class Trunk(nn.Module):
             mask: True where a token is real.
             embodiment: `Embodiment.id` of each observation.
         """
-        context = self.context_in(tokens)
+        # A backbone may compute in bfloat16 where nothing is cast for it.
+        context = self.context_in(tokens.to(self.position.dtype))
         weight = mask[..., None].to(context.dtype)
         pooled = (context * weight).sum(1) / weight.sum(1).clamp(min=1)
         return Context(
@@ -224,7 +241,11 @@ class Trunk(nn.Module):
         )
 
     def forward(
-        self, x: Float[Tensor, "B G T D"], context: Context, time: Float[Tensor, "B G"] | None = None
+        self,
+        x: Float[Tensor, "B G T D"],
+        context: Context,
+        time: Float[Tensor, "B G"] | None = None,
+        guidance: Float[Tensor, "B G"] | None = None,
     ) -> Float[Tensor, "B G T 128"]:
         """Runs G chunks an observation.
 
@@ -232,12 +253,18 @@ class Trunk(nn.Module):
             x: Noise, or a noised chunk.
             context: From `prepare`.
             time: In [0, 1]; exactly when `time_embedding` is set.
+            guidance: Guidance scale, where `guidance_embedding` is set; 0 by default.
         """
         B, G, T, _ = x.shape
         tokens = self.input(x)
-        condition = context.embedding[:, None] + tokens.mean(2)
-        if time is not None:
-            condition = condition + self.time(time_features(time, self.config.width))
+        condition = context.embedding[:, None] + self.input_condition(tokens.mean(2))
+        if self.time is not None:
+            if time is None:
+                raise ValueError("this trunk conditions on a time: give it one")
+            condition = condition + self.time(scalar_features(time))
+        if self.guidance is not None:
+            scale = x.new_zeros((B, G)) if guidance is None else guidance
+            condition = condition + self.guidance(scalar_features(scale))
         h = (tokens + self.position[:T]).float().flatten(1, 2)
         for layer, keys_values in zip(self.cross, context.keys_values, strict=True):
             h = layer(h, keys_values, context.mask)

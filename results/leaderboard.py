@@ -21,11 +21,13 @@ import tyro
 
 from envs.spec import InputError
 from envs.suite import Suite, load_suite
+from results.paired import Paired, PairingError, holm, pair
 from results.records import RECORDS_DIR, RecordError, Run, percentiles, read_run
 from results.stats import Rate, task_mean
 from results.tables import markdown_table, percent
 
 REFERENCES = ("zero", "random", "expert")
+BASELINE = "drifting"  # what every other trained policy is compared with
 MAX_DIFF_LINES = 30
 NONE = "–"
 
@@ -162,7 +164,71 @@ def _section(entries: list[Entry]) -> str:
         "hardware of its row and is not ranked.\n\n",
         _run_table(entries),
     ]
-    return "".join(parts)
+    return "".join(parts) + _paired_section(entries)
+
+
+_PAIRED_TEXT = f"""\
+Both policies start every episode from the same state, so they are compared episode by episode; errors are failures. The
+difference is the success rate of {BASELINE} less that of the other policy, in percentage points. First bracket: 95 %
+interval on these tasks (Newcombe's score interval for paired proportions). Second bracket: 95 % interval for tasks like
+these, each task one observation (Student's). p: exact two-sided McNemar test, and after Holm's correction over this
+table. A policy is called better where that is below 0.05; "on these tasks" is added where the second bracket holds 0.
+Neither says how a policy would do when trained again.
+"""
+
+
+def _paired_section(entries: list[Entry]) -> str:
+    """Every trained policy against `BASELINE`; empty without two trained policies, of which that is one."""
+    trained = {entry.name: entry for entry in entries if entry.run.header.policy.objective is not None}
+    baseline = trained.pop(BASELINE, None)
+    if baseline is None or not trained:
+        return ""
+    comparisons: list[tuple[str, Paired]] = []
+    left_out = []
+    for name, entry in trained.items():
+        try:
+            comparisons.append((name, pair(baseline.run, entry.run)))
+        except PairingError:
+            left_out.append(name)
+    adjusted = holm([paired.p_value for _, paired in comparisons])
+    rows = []
+    for (name, paired), p in zip(comparisons, adjusted, strict=True):
+        counts = (paired.n, paired.both, paired.only_first, paired.only_second, paired.neither)
+        carries = paired.task_interval()
+        difference = f"{_points(paired.difference)} {_points_interval(paired.interval())}"
+        rows.append(
+            [
+                name,
+                *map(str, counts),
+                difference,
+                _points_interval(carries) if carries else NONE,
+                _p_text(paired.p_value),
+                _p_text(p),
+                paired.verdict(BASELINE, name, p),
+            ]
+        )
+    header = ["policy", "n", "both", f"only {BASELINE}", "only other", "neither", "difference [95 %]"]
+    header += ["[95 %] over tasks", "McNemar p", "Holm p", "verdict"]
+    text = f"\n### Paired comparisons\n\n{_PAIRED_TEXT}"
+    if rows:
+        text += "\n" + markdown_table(header, rows)
+    if left_out:
+        text += f"\nNot compared, since not run on the same episodes as {BASELINE}: {', '.join(left_out)}.\n"
+    return text
+
+
+def _points(value: float) -> str:
+    """A difference of rates in percentage points, signed."""
+    size = percent(abs(value), 1)
+    return size if size == "0.0" else f"{'-' if value < 0 else '+'}{size}"
+
+
+def _points_interval(interval: tuple[float, float]) -> str:
+    return f"[{', '.join(map(_points, interval))}]"
+
+
+def _p_text(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _label(entry: Entry) -> str:

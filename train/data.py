@@ -14,10 +14,11 @@ from torch import Tensor
 from envs.spec import InputError
 from model.actions import EMBODIMENTS
 from model.cameras import TIP_POSE
-from model.encoder import ObservationBatch
 from model.normalize import Normalizer
+from model.observation import ObservationBatch
+from model.qwen.tokens import QwenTokens
 from model.text import Vocabulary
-from train.lerobot_v3 import DemoDataset
+from train.lerobot.dataset import DemoDataset
 
 
 class Batch(NamedTuple):
@@ -73,6 +74,7 @@ class TrainingData:
         goal: See `Batch`.
         embodiment: `Embodiment.id`.
         task: Task of each frame.
+        views: True where a view was recorded; None where all were.
     """
 
     images: UInt8[Tensor, "N V S S 3"]
@@ -84,6 +86,7 @@ class TrainingData:
     goal: Float32[Tensor, "N 3"] | None
     embodiment: int
     task: list[str]
+    views: Bool[Tensor, "N V"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,6 +100,7 @@ class TrainingData:
                 self.proprioception[rows].to(device),
                 self.words[rows].to(device),
                 self.tip[rows].to(device),
+                None if self.views is None else self.views[rows].to(device),
             ),
             torch.full((len(rows),), self.embodiment, device=device),
             target,
@@ -106,7 +110,7 @@ class TrainingData:
 
 
 def prepare(
-    demos: DemoDataset, calibrated: bool, horizon: int, normalizer: Normalizer, vocabulary: Vocabulary
+    demos: DemoDataset, calibrated: bool, horizon: int, normalizer: Normalizer, vocabulary: Vocabulary | QwenTokens
 ) -> TrainingData:
     """Turns a dataset into tensors.
 
@@ -118,8 +122,8 @@ def prepare(
         vocabulary: Of the training set.
 
     Raises:
-        InputError: Actions or proprioception do not fit the normaliser, the end effector's pose is not recorded, or
-            the views are not square.
+        InputError: Actions or proprioception do not fit the normaliser, the views are not square, or cameras are
+            calibrated but the end effector's pose is not recorded.
     """
     robot = EMBODIMENTS[normalizer.embodiment]
     height, width = demos.images.shape[2:4]
@@ -127,7 +131,7 @@ def prepare(
         raise InputError(
             f"these demonstrations have {demos.actions.shape[1]}-number actions and {height} x {width} views; training "
             f"needs {robot.native_dim} numbers ({robot.name}) and square views of a multiple of 32 pixels. "
-            "Write demonstrations with `python -m train.demos`."
+            "Write demonstrations with `python -m train.demos`, or read these through --mapping."
         )
     if demos.proprioception.shape[1] != len(normalizer.proprioception_mean):
         raise InputError(
@@ -138,12 +142,14 @@ def prepare(
     internal = normalizer.to_internal(robot.encode(demos.actions))
     names = demos.proprioception_names
     missing = [name for name in TIP_POSE if name not in names]
-    if missing:
+    if missing and calibrated:
         raise InputError(
             f"these demonstrations lack proprioception {', '.join(missing)}, the end effector's pose. "
-            "Write demonstrations with `python -m train.demos`."
+            "Write demonstrations with `python -m train.demos`, or name these entries in the mapping's state."
         )
-    tip = demos.proprioception[:, [names.index(name) for name in TIP_POSE]]
+    tip = np.zeros((len(demos.actions), len(TIP_POSE)), np.float32)
+    if not missing:
+        tip = demos.proprioception[:, [names.index(name) for name in TIP_POSE]]
     return TrainingData(
         torch.from_numpy(demos.images),
         torch.from_numpy(normalizer.proprioception(demos.proprioception)),
@@ -154,6 +160,7 @@ def prepare(
         torch.from_numpy(demos.actions[:, :3]) if calibrated else None,
         robot.id,
         list(demos.task),
+        None if demos.views is None else torch.from_numpy(demos.views),
     )
 
 
@@ -167,9 +174,19 @@ def step_rows(step: int, batch_size: int, count: int, seed: int) -> Int64[Tensor
     return torch.from_numpy(rows)
 
 
-def augment(batch: Batch, jitter: float, rng: torch.Generator) -> Batch:
-    """Random brightness and contrast of every view, each up to the share `jitter`."""
+def augment(batch: Batch, jitter: float, rng: torch.Generator, crop: int = 0) -> Batch:
+    """Changes views at random, each by itself; see `check_crop` for when it may move them.
+
+    Args:
+        batch: The batch.
+        jitter: Largest change of brightness and of contrast, as a share.
+        rng: Decides.
+        crop: Largest shift to each side, pixels; the edge is repeated where nothing is left.
+    """
     images = batch.observations.images
+    if crop > 0:
+        shift = torch.randint(-crop, crop + 1, (2, *images.shape[:2]), generator=rng)
+        images = shifted(images, shift.to(images.device))
     if jitter > 0:
         change = (1 + jitter * (2 * torch.rand((2, *images.shape[:2], 1, 1, 1), generator=rng) - 1)).to(images.device)
         # contrast c around mid grey, then brightness b: b (c (x - 128) + 128)
@@ -177,3 +194,39 @@ def augment(batch: Batch, jitter: float, rng: torch.Generator) -> Batch:
         offset = (change[1] * 128 * (1 - change[0])).bfloat16()
         images = images.bfloat16().mul_(gain).add_(offset).clamp_(0, 255).to(torch.uint8)
     return batch._replace(observations=batch.observations._replace(images=images))
+
+
+def shifted(images: UInt8[Tensor, "B V S S 3"], shift: Int64[Tensor, "2 B V"]) -> UInt8[Tensor, "B V S S 3"]:
+    """Every view cut out `shift` pixels further down and to the right, its edges repeated."""
+    count, views, size = images.shape[:3]
+    line = torch.arange(size, device=images.device)
+    down, right = (line + shift[..., None]).clamp(0, size - 1)
+    row = torch.arange(count, device=images.device)[:, None, None, None]
+    view = torch.arange(views, device=images.device)[:, None, None]
+    return images[row, view, down[..., :, None], right[..., None, :]]
+
+
+def check_crop(crop: int, data: TrainingData, cached: bool = False) -> None:
+    """Checks that views may be cropped at random.
+
+    Args:
+        crop: See `augment`.
+        data: The training set.
+        cached: What a frozen encoder sees is computed once an observation.
+
+    Raises:
+        InputError: They may not.
+    """
+    size = data.images.shape[2]
+    if crop > 0 and data.goal is not None:
+        raise InputError(
+            "--crop shifts the views, but the cameras are calibrated: a pixel would no longer show the place in space "
+            "that the calibration says. Leave --crop out."
+        )
+    if crop > 0 and cached:
+        raise InputError(
+            "--crop changes nothing that a frozen encoder computes once an observation. Leave --crop out, or train "
+            "without these features kept (--backbone.no-cache; no --encoder)."
+        )
+    if crop >= size:
+        raise InputError(f"--crop {crop} is more than there is of {size} x {size} views: choose a few percent of it.")

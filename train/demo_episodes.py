@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, TaskSpec
 from envs.suite import load_suite, protocol_hash
-from train.lerobot_v3 import EncodedEpisode, Features, Frame
-from train.lerobot_v3_write import encode_episode
+from train.lerobot.dataset import EncodedEpisode, Features, Frame
+from train.lerobot.write import encode_episode
 
 _EEF = ("x", "y", "z", "qx", "qy", "qz", "qw", "gripper")
 _ARM = (*(f"j{i}" for i in range(7)), "gripper")

@@ -27,8 +27,8 @@ from envs.suite import load_suite
 from train import demo_episodes
 from train.demo_episodes import Outcome, PlaySettings
 from train.demo_progress import DemoProgress
-from train.lerobot_v3 import EncodedEpisode, Features
-from train.lerobot_v3_write import write_dataset
+from train.lerobot.dataset import EncodedEpisode, Features
+from train.lerobot.write import write_dataset
 
 
 class ExpertError(RuntimeError):

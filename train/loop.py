@@ -1,4 +1,4 @@
-"""The training loop: one step, validation, and state that resumes exactly.
+"""The training loop: one step, and state that resumes exactly. What is trained is a subclass's.
 
 All randomness of a step (its rows, augmentation and noise) is a function of the seed and the step's number. So a run
 that was interrupted and resumed has the weights of one that was not.
@@ -6,26 +6,22 @@ that was interrupted and resumed has the weights of one that was not.
 
 import math
 import os
-from collections import defaultdict
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch import Tensor, nn
 
-from model.anchor import OFFSET_UNIT, from_offsets, to_offsets
-from model.cameras import project
-from model.encoder import pointer_loss
-from model.network import Network, NetworkConfig, fresh_network
-from model.normalize import Normalizer
-from model.objectives.base import Objective
-from train.config import TrainConfig
+from train.config import LoopConfig
 from train.data import TrainingData, augment, step_rows
+from train.distributed import World
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: LoopConfig) -> float:
     """Linear warm-up, then a cosine to `final_share` of the peak at the last step."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
@@ -34,86 +30,127 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * (config.final_share + (1 - config.final_share) * cosine)
 
 
-class Trainer:
+class _Losses(nn.Module):
+    """A trainer's losses as a module, which several processes need to average gradients."""
+
+    def __init__(self, trainer: "Trainer") -> None:
+        super().__init__()
+        self.network = trainer.network
+        self._compute = trainer.losses
+
+    def forward(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return self._compute(rows, rng)
+
+
+class Trainer(ABC):
     """Weights, averaged weights and optimiser of a run.
 
     Attributes:
+        network: What is trained.
+        ema: The same with averaged weights, the ones that are evaluated and kept.
         step: Steps done.
-        ema: Network of the averaged weights, the ones that are evaluated and kept.
+        world: The processes that train together.
+        device: Of this process.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        network: NetworkConfig,
-        objective: Objective,
-        data: TrainingData,
-        normalizer: Normalizer,
-    ) -> None:
-        self.config, self.objective, self.data, self.normalizer = config, objective, data, normalizer
-        self.network = fresh_network(network, config.seed).to(config.device)
-        self.ema = fresh_network(network, config.seed).to(config.device).eval().requires_grad_(False)
-        parameters = list(self.network.parameters())
+    def __init__(self, config: LoopConfig, network: nn.Module, data: TrainingData) -> None:
+        self.config, self.data = config, data
+        self.world = World.join(config.device)
+        self.device = self.world.device(config.device)
+        self.network = network.to(self.device)
+        self.ema = deepcopy(self.network).eval().requires_grad_(False)
+        pairs = zip(self.network.parameters(), self.ema.parameters(), strict=True)
+        self._pairs = [(new, average) for new, average in pairs if new.requires_grad]
+        self.parameters: list[Tensor] = [new for new, _ in self._pairs]
         groups = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in part if (p.ndim >= 2) == matrix], "weight_decay": decay, "part": name}
+            for name, part in self.parts().items()
+            for matrix, decay in ((True, config.weight_decay), (False, 0.0))
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
         self.step = 0
+        self._losses = self.world.wrap(_Losses(self))
+
+    @abstractmethod
+    def losses(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """What to differentiate for some rows of the data, and numbers for the log (`loss` among them)."""
+
+    @abstractmethod
+    def validate(self, data: TrainingData) -> dict[str, float]:
+        """Errors of the averaged weights on held-out data."""
+
+    def parts(self) -> dict[str, Sequence[Tensor]]:
+        """Parameters by the learning rate they follow."""
+        return {"": self.parameters}
+
+    def rate(self, part: str = "") -> float:
+        """Learning rate of a part at this step."""
+        return learning_rate(self.step, self.config)
+
+    def extra_state(self) -> dict[str, Any]:
+        """State beside weights and optimiser that a resumption needs."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:  # noqa: B027 - most trainers have none
+        """Takes up `extra_state`."""
 
     def autocast(self) -> torch.autocast:
         """The arithmetic of the networks."""
-        return torch.autocast(
-            self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"
-        )
+        return torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    def batch(self, rows: Tensor, rng: torch.Generator) -> Any:
+        """Rows of the data on the device, augmented."""
+        return augment(self.data.batch(rows, self.device), self.config.jitter, rng, self.config.crop)
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step.
 
         Returns:
-            `loss` (the objective's), `gradient_norm`, `learning_rate`, the objective's metrics and, where the cameras
-            are calibrated, `pointer` and `point_cm` (cross-entropy of the pointer, median distance of its point to
-            the target).
+            `gradient_norm` (before clipping; also of the encoder, the trunk, ... as `<part>/gradient_norm`),
+            `learning_rate` and what `losses` gives.
 
         Raises:
             FloatingPointError: The loss is not finite.
         """
         config = self.config
-        rng = torch.Generator().manual_seed(int(np.random.SeedSequence([config.seed, self.step]).generate_state(1)[0]))
-        batch = self.data.batch(step_rows(self.step, config.batch_size, len(self.data), config.seed), config.device)
-        batch = augment(batch, config.jitter, rng)
-        rate = learning_rate(self.step, config)
+        source = np.random.SeedSequence([config.seed, self.step, *([self.world.rank] if self.world.rank else [])])
+        rng = torch.Generator().manual_seed(int(source.generate_state(1)[0]))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with self.autocast():
-            context, encoded = self.network.encode_and_point(batch.observations, batch.embodiment, rng)
-            target = to_offsets(batch.target, encoded.anchor, self.normalizer)
-            losses = self.objective.loss(self.network.trunk, context, target, batch.mask, rng, self.step / config.steps)
-        total, extra = losses.total, {}
-        if batch.goal is not None and encoded.point is not None:
-            cameras = self.network.config.encoder.cameras
-            pointing = pointer_loss(encoded.pointer, project(cameras, batch.observations.tip, batch.goal))
-            miss = (encoded.point - batch.goal).norm(dim=-1)
-            # Linear far away (a wrong object), quadratic within the offsets' unit.
-            meeting = F.smooth_l1_loss(miss / OFFSET_UNIT, torch.zeros_like(miss))
-            total = total + config.pointer_weight * (pointing + 0.1 * meeting)
-            extra = {"pointer": pointing.item(), "point_cm": 100 * miss.median().item()}
-        if not torch.isfinite(total):
-            raise FloatingPointError(f"the loss is not finite at step {self.step}; lower --learning-rate")
+            group["lr"] = self.rate(group["part"])
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
+        sums: dict[str, float] = {}
+        mine = self.world.mine(step_rows(self.step, config.batch_size, len(self.data), config.seed))
+        pieces = mine.tensor_split(config.accumulate)
+        for k, rows in enumerate(pieces):
+            share = len(rows) / len(mine)
+            with self.world.together(self._losses, k == len(pieces) - 1):
+                total, metrics = self._losses(rows, rng)
+                if not torch.isfinite(total):
+                    raise FloatingPointError(f"the loss is not finite at step {self.step}; lower --learning-rate")
+                (total * share).backward()
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, 0.0) + share * value
+        sums |= self._gradient_norms()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.clip)
         self.optimizer.step()
         self._average()
+        rate = self.rate()
         self.step += 1
-        shared = {"loss": losses.total.item(), "gradient_norm": norm.item(), "learning_rate": rate}
-        return shared | extra | losses.metrics
+        return sums | {"gradient_norm": norm.item(), "learning_rate": rate}
+
+    def _gradient_norms(self) -> dict[str, float]:
+        norms = {}
+        for name, part in self.network.named_children():
+            gradients = [p.grad for p in part.parameters() if p.grad is not None]
+            if gradients:
+                norms[f"{name}/gradient_norm"] = torch.nn.utils.get_total_norm(gradients).item()
+        return norms
 
     @torch.no_grad()
     def _average(self) -> None:
         # Early on the average is short, so that it does not remember the random start.
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+        torch._foreach_lerp_([average for _, average in self._pairs], self.parameters, 1 - decay)
 
     def save(self, path: Path) -> None:
         """Writes the whole state atomically."""
@@ -122,7 +159,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "objective": self.objective.state_dict(),
+            "extra": self.extra_state(),
         }
         partial = path.with_name(path.name + ".partial")
         torch.save(state, partial)
@@ -130,56 +167,9 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Takes up a saved state."""
-        state: dict[str, Any] = torch.load(path, map_location=self.config.device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.objective.load_state_dict(state.get("objective", {}))
+        self.load_extra_state(state["extra"])
         self.step = state["step"]
-
-
-@torch.no_grad()
-def validate(
-    network: Network, objective: Objective, data: TrainingData, normalizer: Normalizer, trainer: Trainer
-) -> dict[str, float]:
-    """Errors of one sample an observation, on the first keyframe of the chunk.
-
-    Returns:
-        For each task and for "all": `<task>/position_cm` and `<task>/rotation_deg` (medians), `<task>/within_2cm` and
-        `<task>/gripper` (shares); with calibrated cameras `all/point_cm`, the median error of the pointer alone.
-    """
-    rng = torch.Generator().manual_seed(0)
-    device, size = trainer.config.device, trainer.config.batch_size
-    samples, points = [], []
-    for rows in torch.arange(len(data)).split(size):
-        batch = data.batch(rows, device)
-        with trainer.autocast():
-            context, encoded = network.encode_and_point(batch.observations, batch.embodiment)
-            chunk = objective.sample(network.trunk, context, 1, rng, data.target.shape[1], batch.mask)[:, 0, 0]
-        samples.append(from_offsets(chunk.float(), encoded.anchor, normalizer).cpu())
-        if encoded.point is not None:
-            points.append(encoded.point.cpu())
-    errors = action_errors(torch.cat(samples), data.target[:, 0], data.task, normalizer)
-    if points and data.goal is not None:
-        errors["all/point_cm"] = 100 * (torch.cat(points) - data.goal).norm(dim=-1).median().item()
-    return errors
-
-
-def action_errors(samples: Tensor, target: Tensor, task: list[str], normalizer: Normalizer) -> dict[str, float]:
-    """Errors of internal vectors [N, 128] in units of the world; see `validate`."""
-    made, true = normalizer.to_action(samples.numpy()), normalizer.to_action(target.numpy())
-    position = 100 * np.linalg.norm(made[:, :3] - true[:, :3], axis=1)
-    cosine = np.abs((made[:, 3:7] * true[:, 3:7]).sum(1)).clip(0, 1)
-    rotation = np.degrees(2 * np.arccos(cosine))
-    gripper = (made[:, 7] > 0.5) == (true[:, 7] > 0.5)
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(task):
-        rows[name].append(row)
-    rows = {"all": list(range(len(task)))} | dict(sorted(rows.items()))
-    errors = {}
-    for name, mine in rows.items():
-        errors[f"{name}/position_cm"] = float(np.median(position[mine]))
-        errors[f"{name}/rotation_deg"] = float(np.median(rotation[mine]))
-        errors[f"{name}/within_2cm"] = float((position[mine] < 2).mean())
-        errors[f"{name}/gripper"] = float(gripper[mine].mean())
-    return errors

@@ -18,13 +18,14 @@ class TrainProgress:
         steps: Steps of the run.
         parameters: Parameters of the network.
         frames: Training observations.
+        shown: Show anything.
     """
 
-    def __init__(self, step: int, steps: int, parameters: int, frames: int) -> None:
+    def __init__(self, step: int, steps: int, parameters: int, frames: int, shown: bool = True) -> None:
         self._first, self._steps = step, steps
         self._began = self._last_line = time.monotonic()
         self._shown = ""
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=not shown)
         resumed = f", from step {step}" if step else ""
         self._console.print(f"training {parameters / 1e6:.2f} M parameters on {frames} frames, {steps} steps{resumed}")
         self._bar = Progress(
@@ -60,16 +61,33 @@ class TrainProgress:
 
     def metrics(self, step: int, entry: dict[str, float]) -> None:
         """Takes the newest averages; the loss of drifting says nothing, so errors come first."""
-        names = ("best_mse", "centroid_mse", "spread", "pointer", "loss", "gradient_norm")
+        names = ("best_mse", "centroid_mse", "spread", "refined_cm", "probe", "pointer", "loss", "gradient_norm")
         self._shown = "  ".join(f"{name} {entry[name]:.4g}" for name in names if name in entry)
         self._bar.update(self._task, description=f"train  {self._shown}")
 
     def validation(self, step: int, errors: dict[str, float]) -> None:
         """Prints the errors of each task."""
         for task in dict.fromkeys(name.split("/")[0] for name in errors):
-            self._console.print(
-                f"step {step}  {task}: position {errors[f'{task}/position_cm']:.2f} cm, within 2 cm "
-                f"{100 * errors[f'{task}/within_2cm']:.0f} %, rotation {errors[f'{task}/rotation_deg']:.1f} degrees, "
-                f"gripper {100 * errors[f'{task}/gripper']:.0f} %",
-                markup=False,
-            )
+            if f"{task}/error" in errors:
+                text = f"error {errors[f'{task}/error']:.3f} standard deviations"
+            else:
+                text = (
+                    f"position {errors[f'{task}/position_cm']:.2f} cm, "
+                    f"within 1 cm {100 * errors[f'{task}/within_1cm']:.0f} %, "
+                    f"rotation {errors[f'{task}/rotation_deg']:.1f} degrees, "
+                    f"gripper {100 * errors[f'{task}/gripper']:.0f} %"
+                )
+            self._console.print(f"step {step}  {task}: {text}", markup=False)
+
+    def aside(self, text: str) -> None:
+        """Says what goes on while no step is made."""
+        now = time.monotonic()
+        self._bar.update(self._task, description=f"train  {text}")
+        if not self._console.is_terminal and now - self._last_line > _LINE_EVERY_S:
+            self._last_line = now
+            self._console.print(text, markup=False)
+
+    def note(self, text: str) -> None:
+        """Prints a line; what was said with `aside` is over."""
+        self._bar.update(self._task, description=f"train  {self._shown}")
+        self._console.print(text, markup=False)

@@ -4,11 +4,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envs import coppeliasim
 from envs.spec import Env, Episode, InputError, TaskSpec
 from envs.suite import Suite
+
+if TYPE_CHECKING:
+    from envs.rlbench.tracer import Tracer
+
+TRACED = ("mujoco",)  # back ends whose failures can be explained, see `make_tracer`
 
 if sys.platform == "linux":
     # Read when mujoco is first imported: without a display only off-screen back ends work.
@@ -67,6 +72,20 @@ def stored_episodes(suite: Suite, sim: str, demos: Path, episodes: Sequence[Epis
     if sim != coppeliasim.SIM:
         raise InputError("the embedded back end draws its episodes itself: leave --demos out or add --sim coppeliasim.")
     return coppeliasim.stored_episodes(suite, demos, episodes)
+
+
+def make_tracer(suite: Suite, task: str, sim: str) -> "Tracer":
+    """What plays a task's episodes for the analysis of failures.
+
+    Raises:
+        InputError: Not the embedded back end, the simulator's packages are missing, or it cannot render off screen.
+    """
+    if sim not in TRACED:
+        raise InputError(f"only the embedded back end has expert keyframes, not {sim!r}: give a record of it.")
+    _need_mujoco()
+    from envs.rlbench.tracer import Tracer
+
+    return Tracer(suite, task)
 
 
 def _need_mujoco() -> None:

@@ -41,6 +41,12 @@ class MujocoEnv(Env):
     One action is a tip pose (world, m, quaternion xyzw) and a gripper state: the arm is driven there along a planned
     path, then the gripper opens (> 0.5) or closes. The episode ends at the first moment of success, or with the first
     action that cannot be planned.
+
+    Attributes:
+        spec: See `Env`.
+        record_frames: Keep frames of each step's motion, see `take_frames`.
+        observing: False saves the rendering of observations, which are empty then; the motion is the same.
+        intermediate_observations: See `take_intermediate`.
     """
 
     def __init__(self, suite: Suite, task: type[Task]) -> None:
@@ -51,6 +57,7 @@ class MujocoEnv(Env):
         """
         self.spec = task_spec(suite, task)
         self.record_frames = False
+        self.observing = True
         self.intermediate_observations = 0
         grasp = suite.options["grasp"]
         if grasp not in ("attach", "physical"):
@@ -189,6 +196,8 @@ class MujocoEnv(Env):
     # -- observation ---------------------------------------------------------------------------------------------
 
     def _observe(self) -> Observation:
+        if not self.observing:
+            return {}
         begin = time.perf_counter()
         world = self._world
         assert self._cameras is not None, "the environment is closed"
@@ -226,6 +235,32 @@ class MujocoEnv(Env):
     def take_intermediate(self) -> list[Observation]:
         """Observations at evenly spaced shares of the last step's arm motion, `intermediate_observations` of them."""
         return self._intermediate
+
+    # -- for the analysis of failures ----------------------------------------------------------------------------
+
+    @property
+    def world(self) -> World:
+        """The scene as it is."""
+        return self._world
+
+    @property
+    def task(self) -> Task:
+        """The task of the running episode."""
+        return self._task
+
+    @property
+    def keyframes(self) -> tuple[Keyframe, ...]:
+        """The expert's keyframes for the state that the episode started from."""
+        return tuple(self._keyframes)
+
+    @property
+    def gripper_open(self) -> bool:
+        """Whether the gripper was last told to open."""
+        return self._controller.open
+
+    def native(self, keyframe: Keyframe) -> Float[np.ndarray, "8"]:
+        """A keyframe as the action that a policy would give: x y z (m), quaternion xyzw, gripper."""
+        return self.spec.embodiment.decode(self._encode(keyframe))
 
     # -- the rest ------------------------------------------------------------------------------------------------
 

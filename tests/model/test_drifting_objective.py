@@ -10,7 +10,7 @@ from model.network import parameter_count
 from model.objectives.base import sample_metrics
 from model.objectives.drifting import Drifting, drift_loss
 from model.objectives.mse import MeanSquaredError
-from model.trunk import Trunk, TrunkConfig
+from model.trunk import Context, Trunk, TrunkConfig
 
 TAUS = (0.02, 0.05, 0.2)
 
@@ -213,6 +213,35 @@ def trained_on_two_modes(objective, steps=400):
     return samples, v
 
 
+def test_parts_add_their_own_fields():
+    """Position and gripper of two time steps: the whole chunk, each step, and each part of each step."""
+    rng = torch.Generator().manual_seed(3)
+    mask = torch.zeros(2, 2, 128, dtype=torch.bool)
+    mask[..., [0, 1, 2, 7]] = True
+    x, y = torch.randn((2, 4, 2, 128), generator=rng), torch.randn((2, 1, 2, 128), generator=rng)
+
+    class Given(torch.nn.Module):
+        config = TrunkConfig(context_dim=4)
+
+        def forward(self, noise, context):
+            return x
+
+    context = Context((), torch.ones(2, 1, 1, 1, dtype=torch.bool), torch.zeros(2, 4))
+    total = Drifting(samples=4).loss(Given(), context, y, mask, rng).total
+    whole = drift_loss(x.flatten(2), y.flatten(2), mask.flatten(1))[0]
+    steps = [(t.transpose(1, 2).flatten(0, 1)) for t in (x, y)]
+    terms = [
+        drift_loss(*(t[..., s] for t in steps), mask.flatten(0, 1)[..., s])[0]
+        for s in (slice(None), slice(0, 3), slice(7, 8))
+    ]
+    assert torch.allclose(total, whole + sum(terms), rtol=1e-5)
+    # An action of one part has no more terms than its steps.
+    only = mask.clone()
+    only[..., 7] = False
+    same = [Drifting(samples=4, parts=parts).loss(Given(), context, y, only, rng).total for parts in (True, False)]
+    assert torch.equal(*same)
+
+
 def test_drifting_finds_both_modes_where_regression_finds_their_average():
     samples, v = trained_on_two_modes(Drifting(samples=8))
     plus, minus = (samples - v).norm(dim=-1) < 0.3, (samples + v).norm(dim=-1) < 0.3
@@ -230,7 +259,7 @@ def test_objectives_run_on_the_real_trunk():
     mask = torch.zeros(3, 2, 128, dtype=torch.bool)
     mask[..., :7] = True
     target = torch.randn(3, 1, 2, 128)
-    for objective in (Drifting(samples=4, mse_weight=1.0), MeanSquaredError()):
+    for objective in (Drifting(samples=4), MeanSquaredError()):
         losses = [objective.loss(trunk, context, target, mask, torch.Generator().manual_seed(5)) for _ in range(2)]
         assert losses[0].total.item() == losses[1].total.item() > 0
         assert {"best_mse", "centroid_mse", "spread"} <= set(losses[0].metrics)

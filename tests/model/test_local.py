@@ -5,20 +5,22 @@ import torch
 
 from model.anchor import Anchor, upright
 from model.cameras import CameraModel, project
-from model.local import CELL, CELLS, PLANES, TOKENS, LocalView
+from model.local import CELL, CELLS, HALF, PLANES, TOKENS, LocalView, level_heights
+from model.pointer import CLOSE_SIGMA, heat_loss
 
 # Two cameras that look straight down, one of them turned by a quarter, and one that looks along the table.
 DOWN = (0.0, 0.0, 0.0, 1.0)
 TURNED = (0.0, 0.0, 0.5**0.5, 0.5**0.5)
 CAMERAS = (CameraModel(50.0, "world", (0.3, 0.0, 2.0), DOWN), CameraModel(50.0, "world", (0.35, 0.1, 1.8), TURNED))
 SIZE = 256
+HEIGHTS = (0.7, 1.0)
 POINT = torch.tensor([[0.32, 0.05, 0.8]])
 TIP = torch.tensor([[0.3, 0.0, 1.2, 1.0, 0.0, 0.0, 0.0]])
 
 
 @pytest.fixture(scope="module")
 def look():
-    return LocalView(CAMERAS, 16)
+    return LocalView(CAMERAS, 16, HEIGHTS)
 
 
 def spot(place, colour=255):
@@ -64,15 +66,61 @@ def test_what_no_view_covers_is_marked(look):
     assert (near[:, :, :, 3] == 1).all() and (far[:, :, :, 3] == 0).all()
 
 
-def test_tokens_depend_on_views_hand_goal_and_heading(look):
+def test_what_it_finds_depends_on_views_hand_goal_and_heading(look):
     with torch.no_grad():
         images, goal = spot(POINT), torch.randn(1, 16)
         base = look(images, TIP, upright(POINT), goal)
-        assert base.shape == (1, TOKENS, 16)
+        assert base.tokens.shape == (1, TOKENS, 16) and base.heat.shape == (1, CELLS * CELLS)
         others = [
             look(spot(POINT + 0.03), TIP, upright(POINT), goal),
             look(images, TIP + torch.tensor([[0.05, 0, 0, 0, 0, 0, 0]]), upright(POINT), goal),
             look(images, TIP, upright(POINT), -goal),
             look(images, TIP, Anchor(POINT, torch.tensor([0.5])), goal),
         ]
-    assert all((base - other).abs().max() > 1e-4 for other in others)
+    assert all((base.tokens - other.tokens).abs().max() > 1e-4 for other in others)
+
+
+def test_the_refined_point_is_where_the_heat_is():
+    """A heat map that is the brightness of the first view in the square at the point's own height."""
+    look = LocalView(CAMERAS, 16, HEIGHTS)
+    with torch.no_grad():
+        for parameter in look.parameters():
+            parameter.zero_()
+        look.enter.weight[0, 0, 1, 1] = 1.0  # passes the red of the first view and square on; residual units add zero
+        look.heat.weight[0, 0] = 100.0
+        for turn in (0.0, 0.7):
+            frame = Anchor(POINT, torch.tensor([turn]))
+            place = POINT + torch.einsum("bij,bj->bi", frame.axes, torch.tensor([[0.03, -0.045, 0.0]]))
+            found = look(spot(place), TIP, frame, torch.zeros(1, 16))
+            assert (found.point - place).norm() < 0.004
+
+
+def test_the_refined_height_is_where_the_levels_say():
+    """And without anything seen, where the point is."""
+    look = LocalView(CAMERAS, 16, HEIGHTS)
+    with torch.no_grad():
+        for parameter in look.parameters():
+            parameter.zero_()
+        images, goal = spot(POINT), torch.zeros(1, 16)
+        assert torch.allclose(look(images, TIP, upright(POINT), goal).point[0, 2], POINT[0, 2], atol=0.001)
+        look.level[2].bias -= (level_heights(HEIGHTS) - 0.86).square() * 1e6
+        assert torch.allclose(look(images, TIP, upright(POINT), goal).point[0, 2], torch.tensor(0.86), atol=0.001)
+
+
+def test_its_place_can_be_learned():
+    """A few steps of the heat map's loss find spots anywhere in the square, to half a cell."""
+    torch.manual_seed(0)
+    look = LocalView(CAMERAS, 16, HEIGHTS)
+    optimizer = torch.optim.Adam(look.parameters(), 1e-3)
+    rng, losses, misses = torch.Generator().manual_seed(0), [], []
+    for _ in range(16):
+        places = POINT + 0.05 * (2 * torch.rand((8, 3), generator=rng) - 1) * torch.tensor([1.0, 1.0, 0.0])
+        images = torch.cat([spot(place[None]) for place in places])
+        found = look(images, TIP.expand(8, 7), upright(POINT.expand(8, 3)), torch.zeros(8, 16))
+        loss = heat_loss(found.heat, (places - POINT)[:, :2] / HALF, CLOSE_SIGMA).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        misses.append((found.point - places)[:, :2].norm(dim=-1).mean().item())
+    assert losses[-1] < losses[0] - 3 and max(misses[-3:]) < CELL / 2

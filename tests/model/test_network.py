@@ -7,15 +7,17 @@ import torch
 
 from envs.spec import InputError
 from model.actions import KEYFRAME_EEF
+from model.anchor import SHIFT
 from model.cameras import CameraModel
 from model.checkpoint import FORMAT, CheckpointFacts, load_checkpoint, save_checkpoint
-from model.encoder import EncoderConfig, ObservationBatch
+from model.encoder import EncoderConfig
 from model.local import TOKENS
 from model.network import Network, NetworkConfig, fresh_network, parameter_count
 from model.normalize import Normalizer
 from model.objectives import REGISTRY, load_objective
+from model.observation import ObservationBatch
 from model.text import UNKNOWN, Vocabulary
-from model.trunk import SelfAttention, Trunk, TrunkConfig, rotate
+from model.trunk import BASE, SelfAttention, Trunk, TrunkConfig, rotate
 
 CONFIG = NetworkConfig(
     EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4),
@@ -54,14 +56,14 @@ def ids(size: int = 3) -> torch.Tensor:
 def test_samples_of_one_observation_do_not_see_each_other_or_other_observations():
     net, noise = network(CALIBRATED), torch.randn(3, 4, 2, 8)
     with torch.no_grad():
-        context, output = net.encode_and_point(batch(), ids())
+        context, output = net.encode_and_anchor(batch(), ids())
         together = net.trunk(noise, context)
-        context, single = net.encode_and_point(ObservationBatch(*(t[1:2] for t in batch())), ids(1))
+        context, single = net.encode_and_anchor(ObservationBatch(*(t[1:2] for t in batch()[:4])), ids(1))
         alone = net.trunk(noise[1:2, 2:3], context)
     assert together.shape == (3, 4, 2, 128)
     assert torch.allclose(together[1:2, 2:3], alone, atol=1e-5)
-    assert torch.allclose(output.pointer[1:2], single.pointer, atol=1e-4)
-    assert torch.allclose(output.point[1:2], single.point, atol=1e-4)
+    assert torch.allclose(output.places.pointer[1:2], single.places.pointer, atol=1e-4)
+    assert torch.allclose(output.places.refined[1:2], single.places.refined, atol=1e-4)
 
 
 def test_every_input_matters_and_padding_does_not():
@@ -89,7 +91,7 @@ def test_time_conditions_the_trunk_when_asked():
         early, late = (net.trunk(noise, context, torch.full((3, 1), t)) for t in (0.1, 0.9))
     assert not torch.allclose(early, late, atol=1e-4)
     extra = parameter_count(net) - parameter_count(network())
-    assert extra == 2 * (32 * 32 + 32)
+    assert extra == (256 * 32 + 32) + (32 * 32 + 32)
 
 
 def test_blocks_start_as_the_identity():
@@ -132,29 +134,57 @@ def test_calibration_adds_a_point_and_a_close_look():
     moved = batch()._replace(tip=batch(seed=1).tip)
     with torch.no_grad():
         without, output, other = plain.encoder(batch()), calibrated.encoder(batch()), calibrated.encoder(moved)
-    assert without.point is None and without.anchor is None
-    assert output.point.shape == (3, 3) and output.pointer.shape == (3, 2, 8 * 8 + 1)
-    assert torch.equal(without.pointer, output.pointer) and torch.equal(other.pointer, output.pointer)
+        glimpse = plain.encoder.look(batch())
+    assert without.places is None and without.anchor is None
+    assert output.places.point.shape == (3, 3) and output.places.pointer.shape == (3, 2, 8 * 8 + 1)
+    assert torch.equal(glimpse.logits, output.places.pointer)
+    assert torch.equal(other.places.pointer, output.places.pointer)
     assert output.tokens.shape[1] == without.tokens.shape[1] + TOKENS
-    assert not torch.allclose(other.point, output.point, atol=1e-2)
-    assert torch.equal(output.anchor.point, output.point) and (output.anchor.turn == 0).all()
+    assert not torch.allclose(other.places.point, output.places.point, atol=1e-2)
+    assert torch.equal(output.anchor.point, output.places.refined) and (output.anchor.turn == 0).all()
+    assert torch.equal(output.places.frame.point, output.places.point)
 
 
-def test_training_moves_and_turns_the_anchor():
-    net = network(CALIBRATED)
+def test_training_looks_near_the_goal_and_turned():
+    net, goal = network(CALIBRATED), torch.randn(3, 3)
     with torch.no_grad():
-        rng = torch.Generator().manual_seed(0)
-        still, moved = net.encoder(batch()), net.encoder(batch(), rng)
-    assert torch.equal(still.point, moved.point) and not torch.allclose(still.tokens, moved.tokens)
-    assert (moved.anchor.turn != 0).all() and (moved.anchor.point != still.anchor.point).all()
+        still, moved = net.encoder(batch()), net.encoder(batch(), goal, torch.Generator().manual_seed(0))
+    assert torch.equal(still.places.point, moved.places.point) and not torch.allclose(still.tokens, moved.tokens)
+    away = (moved.places.frame.point - goal).norm(dim=-1)
+    assert (moved.anchor.turn != 0).all() and (away > 0).all() and (away < 5 * SHIFT).all()
+
+
+def test_a_kept_glimpse_gives_the_same_encoding():
+    net = network(CALIBRATED).encoder
+    with torch.no_grad():
+        whole, parts = net(batch()), net.focus(batch(), net.look(batch()))
+    assert torch.equal(whole.tokens, parts.tokens) and torch.equal(whole.anchor.point, parts.anchor.point)
+
+
+def test_guidance_conditions_the_trunk_when_asked():
+    config = replace(CONFIG, trunk=replace(CONFIG.trunk, guidance_embedding=True))
+    net, noise = network(config), torch.randn(3, 1, 2, 8)
+    with torch.no_grad():
+        context = net.encode(batch(), ids())
+        none, zero, some = (net.trunk(noise, context, guidance=g) for g in (None, torch.zeros(3, 1), torch.ones(3, 1)))
+    assert torch.equal(none, zero) and not torch.allclose(none, some, atol=1e-4)
+
+
+def test_the_specified_head_has_146_million_parameters():
+    """DESIGN's `base`: width 768, 12 blocks, SwiGLU of 2,048 also in the cross-attention layers, chunks of 16."""
+    with torch.device("meta"):
+        trunk = Trunk(BASE)
+    assert parameter_count(trunk) == 146_005_376
+    assert parameter_count(trunk.blocks[0]) == 10_624_512
+    assert parameter_count(trunk.blocks[0].attention) == 2_362_368
 
 
 def test_the_point_depends_on_views_and_words():
     net = network(CALIBRATED)
     with torch.no_grad():
-        base = net.encoder(batch()).point
+        base = net.encoder(batch()).places.refined
         for field in ("images", "proprioception", "words"):
-            other = net.encoder(batch()._replace(**{field: getattr(batch(seed=1), field)})).point
+            other = net.encoder(batch()._replace(**{field: getattr(batch(seed=1), field)})).places.refined
             assert not torch.allclose(base, other, atol=1e-4)
 
 
@@ -225,7 +255,7 @@ def test_calibration_survives_the_checkpoint(tmp_path, facts):
     net = network(CALIBRATED)
     net.load_state_dict({name: tensor.bfloat16().float() for name, tensor in net.state_dict().items()})
     with torch.no_grad():
-        assert torch.equal(net.encoder(batch()).point, loaded.network.encoder(batch()).point)
+        assert torch.equal(net.encoder(batch()).anchor.point, loaded.network.encoder(batch()).anchor.point)
 
 
 def test_wrong_files_are_refused_by_name(tmp_path, facts):
@@ -243,7 +273,7 @@ def test_wrong_files_are_refused_by_name(tmp_path, facts):
     with pytest.raises(InputError, match="does not hold the weights"):
         load_checkpoint(path)
     path.write_bytes(
-        whole.replace(b'\\"version\\":1', b'\\"version\\":7').replace(b'\\"version\\": 1', b'\\"version\\": 7')
+        whole.replace(b'\\"version\\":2', b'\\"version\\":7').replace(b'\\"version\\": 2', b'\\"version\\": 7')
     )
     with pytest.raises(InputError, match="format version 7"):
         load_checkpoint(path)
@@ -262,6 +292,7 @@ def test_the_shipped_size_fits_its_budget():
     encoder = EncoderConfig(
         views=5, image_size=128, proprioception=18, vocabulary=200, max_words=24, cameras=CAMERAS * 2 + CAMERAS[:1]
     )
-    with torch.device("meta"):
-        net = Network(NetworkConfig(encoder, TrunkConfig(encoder.width)))
-    assert 17.0e6 < 2 * parameter_count(net) < 18.0e6
+    for sizes in ({}, {"input_dim": 128, "time_embedding": True}):
+        with torch.device("meta"):
+            net = Network(NetworkConfig(encoder, TrunkConfig(encoder.width, **sizes)))
+        assert 17.0e6 < 2 * parameter_count(net) < 18.0e6

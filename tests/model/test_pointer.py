@@ -1,10 +1,15 @@
-"""The pointer: its loss, and the point in space where the views' pointers meet."""
+"""The losses of the places, and the point in space where the views' pointers meet."""
 
 import pytest
 import torch
 
+from model.anchor import Anchor
 from model.cameras import CameraModel, project
-from model.encoder import Encoder, EncoderConfig, pixel_grid, pointer_loss
+from model.encoder import Encoder, EncoderConfig
+from model.local import CELLS, HALF, level_heights
+from model.observation import Places
+from model.parts import pixel_grid
+from model.pointer import heat_loss, level_loss, places_loss, pointer_loss
 
 TURN = (0.0, 0.0, 0.0, 1.0)
 # From above (looking along -z), from the side (along -x: up is z), and one on the end effector.
@@ -14,6 +19,7 @@ CAMERAS = (
     CameraModel(80.0, "eef", (0.0, 0.0, 0.1), TURN),
 )
 TIP = torch.tensor([[0.1, -0.2, 0.6, 0.0, 0.0, 0.0, 1.0]])
+HEIGHTS = (0.0, 0.5)
 POINT = torch.tensor([[0.15, -0.1, 0.2]])
 
 
@@ -94,3 +100,55 @@ def test_the_point_teaches_pointer_and_gains(encoder):
 def test_every_view_needs_its_calibration():
     with pytest.raises(ValueError, match="3 calibrations for 2 views"):
         EncoderConfig(2, 32, 4, 5, 4, cameras=CAMERAS)
+
+
+def test_a_heat_map_is_taught_the_cell_of_the_place():
+    """Against the cross-entropy written out cell by cell."""
+    place, sigma = torch.tensor([[0.25, -0.5]]), 0.3
+    logits = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
+    centres = [-0.75, -0.25, 0.25, 0.75]
+    weights = [
+        [torch.exp(torch.tensor(-((x - 0.25) ** 2 + (y + 0.5) ** 2) / (2 * sigma**2))) for x in centres]
+        for y in centres
+    ]
+    total = sum(sum(row) for row in weights)
+    log = logits[0] - logits[0].exp().sum().log()
+    expected = -sum(weights[r][c] / total * log[4 * r + c] for r in range(4) for c in range(4))
+    assert torch.allclose(heat_loss(logits, place, sigma)[0], expected, atol=1e-5)
+
+
+def places(refined: torch.Tensor, heat_at: tuple[float, float], turn: float = 0.0) -> Places:
+    bump = -(pixel_grid(CELLS) - torch.tensor([heat_at])).square().sum(-1) / 0.01
+    level = -((level_heights(HEIGHTS) - refined[:, 2:]) / 0.01).square()
+    frame = Anchor(POINT, torch.tensor([turn]))
+    return Places(heat(project(CAMERAS, TIP, POINT), 32), POINT, frame, bump[None], level, refined)
+
+
+def test_places_cost_least_at_the_goal():
+    goal = POINT + torch.tensor([[0.02, -0.01, 0.01]])
+    here = (0.02 / HALF, -0.01 / HALF)
+    best, metrics = places_loss(places(goal, here), CAMERAS, HEIGHTS, TIP, goal)
+    assert metrics["refined_cm"] == pytest.approx(0, abs=1e-3) and metrics["point_cm"] == pytest.approx(2.449, abs=0.01)
+    for refined, at in ((goal + 0.01, here), (goal, (-here[0], here[1])), (goal, (here[0], -here[1]))):
+        assert places_loss(places(refined, at), CAMERAS, HEIGHTS, TIP, goal)[0] > best + 0.05
+    # In a square that is turned by a quarter the goal lies elsewhere.
+    turned = places_loss(places(goal, (here[1], -here[0]), torch.pi / 2), CAMERAS, HEIGHTS, TIP, goal)[0]
+    assert torch.allclose(turned, best, atol=1e-3)
+
+
+def test_a_goal_outside_the_square_teaches_the_pointer_alone():
+    goal = POINT + torch.tensor([[2 * HALF, 0.0, 0.0]])
+    costs = [
+        places_loss(places(refined, (0.1, 0.1)), CAMERAS, HEIGHTS, TIP, goal)[0] for refined in (POINT, POINT + 0.05)
+    ]
+    assert torch.equal(*costs)
+
+
+def test_levels_are_taught_the_height():
+    logits = torch.zeros(1, 128)
+    losses = [
+        level_loss(-((level_heights(HEIGHTS) - z) / 0.01).square()[None], torch.tensor([0.2]), HEIGHTS)
+        for z in (0.2, 0.21, 0.19, 0.3)
+    ]
+    assert min(losses) == losses[0] and losses[3] > losses[1] + 1
+    assert torch.allclose(level_loss(logits, torch.tensor([0.2]), HEIGHTS), torch.tensor(128.0).log())

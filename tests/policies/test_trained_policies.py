@@ -9,11 +9,12 @@ from model.actions import EMBODIMENTS, KEYFRAME_EEF
 from model.anchor import from_offsets
 from model.cameras import CameraModel
 from model.checkpoint import CheckpointFacts, save_checkpoint
-from model.encoder import EncoderConfig, ObservationBatch
+from model.encoder import EncoderConfig
 from model.network import Network, NetworkConfig, fresh_network
 from model.normalize import Normalizer
 from model.objectives import REGISTRY, load_objective
 from model.objectives.base import options_of
+from model.observation import ObservationBatch
 from model.text import Vocabulary
 from model.trunk import TrunkConfig
 from policies.drifting import DriftingPolicy
@@ -159,7 +160,7 @@ def test_the_checkpoint_alone_makes_the_policy(made):
     policy.reset(spec(), 3)
     state = obs["proprioception"][[2, *range(3, 10), 0]]
     with torch.inference_mode():
-        context, encoded = network.encode_and_point(
+        context, encoded = network.encode_and_anchor(
             ObservationBatch(
                 torch.from_numpy(np.stack([obs["images"]["wrist"], obs["images"]["front"]]))[None],
                 torch.from_numpy(facts.normalizer.proprioception(state))[None],
@@ -171,7 +172,7 @@ def test_the_checkpoint_alone_makes_the_policy(made):
         rng = torch.Generator().manual_seed(3)
         chunk = load_objective("drifting", **facts.options).sample(network.trunk, context, 1, rng)[:, 0]
         expected = facts.normalizer.to_action(from_offsets(chunk, encoded.anchor, facts.normalizer)[0].numpy())
-    assert (encoded.point is not None) == bool(facts.network.encoder.cameras)
+    assert (encoded.places is not None) == bool(facts.network.encoder.cameras)
     assert np.array_equal(policy.act(obs).actions, expected)
 
 

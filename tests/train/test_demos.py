@@ -17,7 +17,7 @@ from envs.suite import load_suite
 from model.actions import KEYFRAME_EEF
 from train.demo_episodes import PlaySettings, describe, play, read_staged, staged_path
 from train.demos import DemoConfig, ExpertError, _features, collect
-from train.lerobot_v3 import read_dataset
+from train.lerobot.dataset import read_dataset
 
 
 class World(Env):

@@ -1,4 +1,4 @@
-"""Writes demonstrations in the layout that `train.lerobot_v3` describes and reads."""
+"""Writes demonstrations in the layout that `train.lerobot.dataset` describes and reads."""
 
 import io
 import json
@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, UInt8
 from PIL import Image
 
-from train.lerobot_v3 import (
+from train.lerobot.dataset import (
     CODEBASE_VERSION,
     EPISODES_PATH,
     IMAGE_PREFIX,
-    TASKS_PATH,
     EncodedEpisode,
     Features,
     Frame,
     Stats,
 )
+from train.lerobot.source import TASKS_PATH
 
 CHUNK_SIZE = 1000  # files a folder
 DATA_FILE_MB = 100

@@ -7,12 +7,13 @@ import pytest
 pytest.importorskip("pyarrow")
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from envs.spec import InputError
-from train import lerobot_v3_write
-from train.lerobot_v3 import Features, Frame, read_dataset
-from train.lerobot_v3_write import encode_episode, write_dataset
+from train.lerobot import write as lerobot_write
+from train.lerobot.dataset import Features, Frame, read_dataset
+from train.lerobot.write import encode_episode, write_dataset
 
 FEATURES = Features(("front", "wrist"), 8, 6, ("eef_x", "eef_y", "gripper_open"), ("x", "y", "z", "g"), 1, "panda")
 
@@ -100,7 +101,7 @@ def test_statistics_are_those_of_all_frames(root):
 
 
 def test_files_roll_over_and_read_back_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(lerobot_v3_write, "DATA_FILE_MB", 1e-3)
+    monkeypatch.setattr(lerobot_write, "DATA_FILE_MB", 1e-3)
     write(tmp_path)
     assert len(list(tmp_path.glob("data/chunk-000/*.parquet"))) == 3
     assert read_dataset(tmp_path).episode_index.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2]
@@ -138,6 +139,16 @@ def test_dataset_with_videos_is_refused(root):
     text = (root / "meta/info.json").read_text().replace('"image"', '"video"')
     (root / "meta/info.json").write_text(text)
     with pytest.raises(InputError, match="images stored in the data files"):
+        read_dataset(root)
+
+
+def test_frame_without_image_is_noticed(root):
+    (path,) = root.glob("data/*/*.parquet")
+    table = pq.read_table(path)
+    place = table.column_names.index("observation.images.wrist")
+    cells = [None, *table["observation.images.wrist"].to_pylist()[1:]]
+    pq.write_table(table.set_column(place, table.field(place), pa.array(cells, table.field(place).type)), path)
+    with pytest.raises(InputError, match=r"without an image of 'observation\.images\.wrist'"):
         read_dataset(root)
 
 

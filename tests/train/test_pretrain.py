@@ -1,0 +1,75 @@
+"""Pre-training of the encoder, and training over it."""
+
+import json
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from made_up import calibrate, config, dataset, demonstrations
+
+from envs.spec import InputError
+from model.checkpoint import load_checkpoint, load_encoder
+from train.config import PretrainConfig
+from train.loop import Trainer
+from train.pretrain import main, pretrain
+from train.run import train
+
+
+def pretrained(tmp_path, monkeypatch, **changes):
+    """A pre-trained encoder of a few steps."""
+    calibrate(monkeypatch)
+    common = {"steps": 4, "batch_size": 4, "warmup": 2, "threads": 1, "log_every": 2, "save_every": 2}
+    settings = PretrainConfig("mock", out=tmp_path / "encoder", **common | changes)
+    return pretrain(settings, demonstrations(held_out=True))
+
+
+def test_a_pretrained_encoder_is_frozen_and_kept(tmp_path, monkeypatch):
+    path = pretrained(tmp_path, monkeypatch)
+    encoder = load_encoder(path)
+    entries = [json.loads(line) for line in (tmp_path / "encoder/metrics.jsonl").read_text().splitlines()]
+    assert {"probe", "heat", "pointer", "refined_cm", "point_cm"} <= set(entries[0])
+    assert {"all/position_cm", "all/refined_cm", "push_buttons/gripper"} <= set(entries[-1])
+    policy = load_checkpoint(train(config(tmp_path, encoder=path), demonstrations(held_out=True)))
+    assert policy.facts.training["encoder"] == encoder.sha256 and policy.facts.normalizer == encoder.facts.normalizer
+    weights = policy.network.encoder.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in encoder.weights.items())
+    other = load_checkpoint(train(config(tmp_path, encoder=path, out=tmp_path / "o", seed=1), demonstrations()))
+    assert not torch.equal(other.network.trunk.position, policy.network.trunk.position)
+    first = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
+    assert "loss" in first and "pointer" not in first
+
+
+def test_pretraining_resumes_exactly(tmp_path, monkeypatch):
+    whole = load_encoder(pretrained(tmp_path, monkeypatch))
+    original = Trainer.train_step
+
+    def interrupted(trainer):
+        if trainer.step == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return original(trainer)
+
+    (tmp_path / "encoder").rename(tmp_path / "whole")
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="step 3"):
+        pretrained(tmp_path, monkeypatch)
+    monkeypatch.setattr(Trainer, "train_step", original)
+    assert load_encoder(pretrained(tmp_path, monkeypatch)).sha256 == whole.sha256
+
+
+def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):
+    path = pretrained(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"pre-trained encoder, not a policy.*--encoder"):
+        load_checkpoint(path, "drifting")
+    policy = train(config(tmp_path), demonstrations())
+    with pytest.raises(InputError, match=r"objective 'drifting', not a pre-trained encoder.*train\.pretrain"):
+        load_encoder(policy)
+    with pytest.raises(InputError, match=r"no checkpoint .*train\.pretrain"):
+        train(config(tmp_path, encoder=tmp_path / "none.safetensors"), demonstrations())
+    renamed = demonstrations(replace(dataset(), cameras=("left", "up")))
+    with pytest.raises(InputError, match=r"cameras \('left', 'up'\).*\('left', 'right'\)"):
+        train(config(tmp_path, encoder=path, out=tmp_path / "other"), renamed)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="not calibrated"):
+        pretrain(PretrainConfig("mock", out=tmp_path / "e2", steps=2, threads=1), demonstrations())
+    assert main(["--suite", "mock", "--data", str(tmp_path / "none")]) == 2

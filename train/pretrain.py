@@ -1,0 +1,93 @@
+"""Pre-trains the encoder that all objectives share.
+
+    python -m train.pretrain --suite rlbench18
+    python -m train.pretrain --suite rlbench18 --validation data/rlbench18_validation --steps 8000
+
+No objective takes part: the encoder learns to find the next end-effector position in the views, and to tell actions
+apart (`model.pointer`, `model.probe`). The folder of the run gets `encoder.safetensors`, for `train.run --encoder`,
+`metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C, SIGTERM) goes on with the same command.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import tyro
+
+from envs.spec import InputError
+from envs.suite import load_suite
+from model.checkpoint import ENCODER, save_checkpoint
+from model.encoder import Encoder
+from model.network import fresh_network
+from model.probe import ActionProbe
+from train.config import PretrainConfig
+from train.data import check_crop, prepare
+from train.demonstrations import Demonstrations, read_demonstrations
+from train.facts import cameras_of, facts_of
+from train.session import check, run_session
+from train.trainers import EncoderTrainer
+
+
+def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
+    """Pre-trains, or goes on with the run found in the folder.
+
+    Args:
+        config: Settings.
+        demos: What to learn from.
+
+    Returns:
+        The path of the encoder's weights.
+
+    Raises:
+        InputError: The folder holds a run with other settings, the demonstrations do not fit, or the suite's cameras
+            are not calibrated.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the state was saved.
+    """
+    check(config)
+    torch.set_num_threads(config.threads)
+    facts = facts_of(config, None, demos)
+    if not cameras_of(facts):
+        raise InputError(
+            f"the cameras of {config.suite} are not calibrated: there is nothing to pre-train an encoder with. Train "
+            "encoder and trunk together, with `python -m train.run`."
+        )
+    data = prepare(demos.training, True, 1, facts.normalizer, facts.vocabulary)
+    check_crop(config.crop, data)
+    watched = None if demos.held_out is None else prepare(demos.held_out, True, 1, facts.normalizer, facts.vocabulary)
+    encoder = fresh_network(facts.network, config.seed).encoder
+    assert isinstance(encoder, Encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        probe = ActionProbe(encoder.config.width, data.mask)
+    trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer)
+    path = config.folder / "encoder.safetensors"
+
+    def keep() -> None:
+        facts.training["step"] = trainer.step
+        weights = trainer.ema["encoder"].state_dict()  # type: ignore[index]
+        save_checkpoint(path, facts, {f"{ENCODER}.{name}": tensor for name, tensor in weights.items()})
+
+    run_session(trainer, keep, watched)
+    return path
+
+
+def main(args: list[str] | None = None) -> int:
+    """Command line. Returns the exit code: 0, 2 on a user's mistake, 130 when interrupted."""
+    config = tyro.cli(PretrainConfig, args=args, description=__doc__, prog="python -m train.pretrain")
+    try:
+        load_suite(config.suite)
+        check(config)
+        path = pretrain(config, read_demonstrations(config))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "stopped", file=sys.stderr)
+        return 130
+    print(f"encoder: {path}")
+    print(f"train over it: python -m train.run --suite {config.suite} --encoder {path} --objective drifting")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

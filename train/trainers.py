@@ -1,0 +1,204 @@
+"""What the training loop trains: an encoder with its probe, or a policy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.anchor import from_offsets, to_offsets
+from model.encoder import Encoder
+from model.network import Network
+from model.normalize import Normalizer
+from model.objectives.base import Objective
+from model.observation import EncoderOutput
+from model.pointer import places_loss
+from model.probe import ActionProbe
+from model.qwen.encoder import QwenEncoder, set_stage
+from train.config import PretrainConfig, TrainConfig
+from train.data import Batch, TrainingData
+from train.errors import action_errors
+from train.features import FeatureCache
+from train.loop import Trainer
+
+
+class EncoderTrainer(Trainer):
+    """Pre-trains an encoder: to find places (`model.pointer`) and to tell actions apart (`model.probe`)."""
+
+    config: PretrainConfig
+
+    def __init__(
+        self, config: PretrainConfig, encoder: Encoder, probe: ActionProbe, data: TrainingData, normalizer: Normalizer
+    ) -> None:
+        super().__init__(config, nn.ModuleDict({"encoder": encoder, "probe": probe}), data)
+        self.normalizer = normalizer
+
+    def losses(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """See `Trainer.losses`: `probe`, and what `places_loss` gives."""
+        encoder, probe = _parts(self.network)
+        batch = self.batch(rows, rng)
+        with self.autocast():
+            encoded = encoder(batch.observations, batch.goal, rng)
+        target = to_offsets(batch.target[:, 0, 0], encoded.anchor, self.normalizer)
+        guess = probe.loss(encoded.tokens, encoded.mask, target)
+        total, metrics = _places(encoded, encoder, batch)
+        total = total + self.config.probe_weight * guess
+        return total, {"loss": total.item(), "probe": guess.item()} | metrics
+
+    @torch.no_grad()
+    def validate(self, data: TrainingData) -> dict[str, float]:
+        """See `Trainer.validate`: errors of the probe's likeliest guess, and of the places."""
+        encoder, probe = _parts(self.ema)
+        found = Found(self.normalizer)
+        for rows in torch.arange(len(data)).split(self.config.batch_size):
+            batch = data.batch(rows, self.device)
+            with self.autocast():
+                encoded = encoder(batch.observations)
+            found.add(probe.best(encoded.tokens, encoded.mask), encoded)
+        return found.errors(data)
+
+
+class PolicyTrainer(Trainer):
+    """Trains a policy: trunk and encoder together, the trunk over a frozen encoder, or `base` in its stages.
+
+    Args:
+        config: Settings.
+        network: Encoder and trunk.
+        objective: What the trunk learns.
+        data: The training set.
+        normalizer: Its scales.
+        frozen: The encoder stays as it is. A Qwen3-VL encoder follows `config.backbone` instead.
+    """
+
+    config: TrainConfig
+    network: Network
+    ema: Network
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: Network,
+        objective: Objective,
+        data: TrainingData,
+        normalizer: Normalizer,
+        frozen: bool = False,
+    ) -> None:
+        if isinstance(network.encoder, QwenEncoder):
+            set_stage(network.encoder, "lora")  # every parameter that any stage trains
+        elif frozen:
+            network.encoder.requires_grad_(False)
+        super().__init__(config, network, data)
+        self.objective, self.normalizer = objective, normalizer
+        self.staged = network.encoder if isinstance(network.encoder, QwenEncoder) else None
+        self.frozen = frozen and self.staged is None
+        self.features: FeatureCache | None = None
+        self._wants_features = self.frozen or (self.staged is not None and config.backbone.cache)
+
+    def parts(self) -> dict[str, Sequence[Tensor]]:
+        """See `Trainer.parts`: LoRA has learning rates of its own."""
+        if not isinstance(self.network.encoder, QwenEncoder):
+            return super().parts()
+        lora = [p for p in self.network.encoder.parameters() if p.requires_grad]
+        return {"": [p for p in self.network.trunk.parameters() if p.requires_grad], "lora": lora}
+
+    def rate(self, part: str = "") -> float:
+        """See `Trainer.rate`."""
+        return self.config.backbone.rate(self.step) if part == "lora" else super().rate(part)
+
+    def train_step(self) -> dict[str, float]:
+        """See `Trainer.train_step`. Stages of the backbone begin here."""
+        frozen = self.frozen
+        if self.staged is not None:
+            stage = self.config.backbone.stage(self.step)
+            frozen = stage == "frozen"
+            set_stage(self.staged, stage)
+        if frozen and self._wants_features:
+            self._wants_features = False
+            try:
+                with self.autocast():
+                    self.features = FeatureCache(
+                        self.network.encoder.look, self.data, self.config.batch_size, self.device
+                    )
+            except MemoryError as error:
+                print(f"features are not kept: {error}. The encoder runs at every step.", flush=True)
+        if not frozen:
+            self.features = None
+        return super().train_step()
+
+    def losses(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """See `Trainer.losses`: what the objective gives, and `places_loss` where the encoder is trained too."""
+        network, config = self.network, self.config
+        encoder: Any = network.encoder  # of two kinds, each with features of its own
+        batch = self.batch(rows, rng)
+        with self.autocast():
+            with torch.set_grad_enabled(not self.frozen):
+                if self.features is None:
+                    seen = encoder.look(batch.observations)
+                else:
+                    seen = self.features.rows(rows, self.device)
+                encoded = encoder.focus(batch.observations, seen, batch.goal, rng)
+            context = network.trunk.prepare(encoded.tokens, encoded.mask, batch.embodiment)
+            target = to_offsets(batch.target, encoded.anchor, self.normalizer)
+            losses = self.objective.loss(network.trunk, context, target, batch.mask, rng, self.step / config.steps)
+        total, metrics = losses.total, {"loss": losses.total.item()} | losses.metrics
+        if isinstance(encoder, Encoder) and not self.frozen:
+            pointing, places = _places(encoded, encoder, batch)
+            total, metrics = total + config.pointer_weight * pointing, metrics | places
+        return total, metrics
+
+    @torch.no_grad()
+    def validate(self, data: TrainingData) -> dict[str, float]:
+        """See `Trainer.validate`: errors of one sample an observation, on the first keyframe of the chunk."""
+        found, rng = Found(self.normalizer), torch.Generator().manual_seed(0)
+        for rows in torch.arange(len(data)).split(self.config.batch_size):
+            batch = data.batch(rows, self.device)
+            with self.autocast():
+                context, encoded = self.ema.encode_and_anchor(batch.observations, batch.embodiment)
+                chunk = self.objective.sample(self.ema.trunk, context, 1, rng, data.target.shape[1], batch.mask)
+            found.add(chunk[:, 0, 0], encoded)
+        return found.errors(data)
+
+    def extra_state(self) -> dict[str, Any]:
+        """The objective's queues."""
+        return self.objective.state_dict()
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """See `extra_state`."""
+        self.objective.load_state_dict(state)
+
+
+class Found:
+    """Generated actions and places of a dataset, gathered batch by batch."""
+
+    def __init__(self, normalizer: Normalizer) -> None:
+        self._normalizer = normalizer
+        self._actions: list[Tensor] = []
+        self._places: dict[str, list[Tensor]] = {"point_cm": [], "refined_cm": []}
+
+    def add(self, internal: Tensor, encoded: EncoderOutput) -> None:
+        """Takes the actions [B, 128], in the anchor's frame, of one batch."""
+        self._actions.append(from_offsets(internal.float(), encoded.anchor, self._normalizer).cpu())
+        if encoded.places is not None:
+            self._places["point_cm"].append(encoded.places.point.cpu())
+            self._places["refined_cm"].append(encoded.places.refined.cpu())
+
+    def errors(self, data: TrainingData) -> dict[str, float]:
+        """See `action_errors`; with calibrated cameras also `all/point_cm` and `all/refined_cm`, medians."""
+        errors = action_errors(torch.cat(self._actions), data.target[:, 0], data.task, self._normalizer)
+        if data.goal is not None:
+            for name, places in self._places.items():
+                if places:
+                    errors[f"all/{name}"] = 100 * (torch.cat(places) - data.goal).norm(dim=-1).median().item()
+        return errors
+
+
+def _parts(network: Any) -> tuple[Encoder, ActionProbe]:
+    return network["encoder"], network["probe"]
+
+
+def _places(encoded: EncoderOutput, encoder: Encoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    """The encoder's own loss; nothing without calibrated cameras."""
+    if encoded.places is None or batch.goal is None:
+        return encoded.tokens.new_zeros(()), {}
+    sizes = encoder.config
+    return places_loss(encoded.places, sizes.cameras, sizes.heights, batch.observations.tip, batch.goal)
