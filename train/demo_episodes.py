@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, TaskSpec
 from envs.suite import load_suite, protocol_hash
+from train.disturbance import ATTEMPTS, KnowsTheWay, disturb
 from train.lerobot.dataset import EncodedEpisode, Features, Frame
 from train.lerobot.write import encode_episode
 
@@ -57,12 +59,14 @@ class PlaySettings:
         sim: Simulator back end; None for the suite's default.
         block: Seed block.
         intermediate: Extra observations a keyframe motion.
+        disturb: Size of the disturbances, cm (`train.disturbance`).
     """
 
     suite: str
     sim: str | None
     block: str
     intermediate: int
+    disturb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def describe(settings: PlaySettings, task: str) -> dict[str, Any]:
         "suite": spec.suite,
         "block": settings.block,
         "intermediate": settings.intermediate,
+        "disturb": settings.disturb,
         "simulator": f"{spec.simulator} {spec.simulator_version}",
         "protocol_hash": protocol_hash(load_suite(settings.suite).protocol([spec])),
         "features": {
@@ -132,12 +137,10 @@ def play(settings: PlaySettings, staging: Path, features: Features, task: str, i
     """
     episode = load_suite(settings.suite).episodes(task, settings.block, index + 1)[index]
     seconds: dict[str, float] = {}
-    try:
-        frames, failure = _roll_out(settings, episode, seconds)
-    except SimulatorError:
-        with suppress(Exception):  # what broke need not close well
-            _close()
-        frames, failure = _roll_out(settings, episode, seconds)
+    for attempt in range(len(ATTEMPTS) if settings.disturb else 0, -1, -1):
+        frames, failure = _unbroken(settings, episode, seconds, attempt)
+        if failure is None:
+            break
     path = staged_path(staging, task, index)
     path.parent.mkdir(parents=True, exist_ok=True)
     if failure is not None:
@@ -172,8 +175,24 @@ def read_staged(path: Path) -> EncodedEpisode:
     return EncodedEpisode(frames=table.replace_schema_metadata(None), **facts)
 
 
-def _roll_out(settings: PlaySettings, episode: Episode, seconds: dict[str, float]) -> tuple[list[Frame], str | None]:
-    """The frames of an episode, and why it failed (None for a success)."""
+def _unbroken(
+    settings: PlaySettings, episode: Episode, seconds: dict[str, float], attempt: int
+) -> tuple[list[Frame], str | None]:
+    """`_roll_out`, once more with a new simulator where the first one broke."""
+    try:
+        return _roll_out(settings, episode, seconds, attempt)
+    except SimulatorError:
+        with suppress(Exception):  # what broke need not close well
+            _close()
+        return _roll_out(settings, episode, seconds, attempt)
+
+
+def _roll_out(
+    settings: PlaySettings, episode: Episode, seconds: dict[str, float], attempt: int
+) -> tuple[list[Frame], str | None]:
+    """The frames of an episode, and why it failed (None for a success). Attempt 0 is the undisturbed one."""
+    share, careful = ATTEMPTS[-attempt] if attempt else (0.0, True)
+    rng = np.random.default_rng((episode.seed, attempt))
     with _clock(seconds, "building"):
         env = _env(settings, episode.task)
     spec = env.spec
@@ -189,6 +208,8 @@ def _roll_out(settings: PlaySettings, episode: Episode, seconds: dict[str, float
             raise InputError(f"{error}; leave the task out with --tasks.") from error
         native = spec.embodiment.decode(action)
         frames.append(_frame(observation, spec, native, keyframe))
+        if share and isinstance(env, KnowsTheWay) and env.on_the_way(careful):
+            action = spec.embodiment.encode(disturb(native, share * settings.disturb, rng))
         with _clock(seconds, "simulator"):
             observation, done, info = env.step(action)
         for part, value in info.seconds.items():
@@ -221,6 +242,8 @@ def _env(settings: PlaySettings, task: str) -> Env:
         if not isinstance(env, RecordsMotion):
             raise InputError(f"{env.spec.simulator} gives no observations during a motion; drop --intermediate.")
         env.intermediate_observations = settings.intermediate
+    if settings.disturb and not isinstance(env, KnowsTheWay):
+        raise InputError(f"the experts of {env.spec.simulator} do not tell what may be disturbed; drop --disturb.")
     return env
 
 

@@ -272,6 +272,23 @@ class MujocoEnv(Env):
         self._expert_steps += 1
         return self._encode(keyframe)
 
+    def on_the_way(self, careful: bool) -> bool:
+        """Whether the keyframe that `expert_action` gave last only leads to the next.
+
+        It neither grips, lets go, backs off after that nor ends the plan.
+
+        Args:
+            careful: Leave out what is on a straight line, too: it may push, or carry through a narrow place.
+        """
+        last, plan = self._expert_steps - 1, self._keyframes
+        if not 0 <= last < len(plan) - 1:
+            return False
+        if careful and (plan[last].linear or (plan[last + 1].linear and not plan[last].open)):
+            return False
+        # The gripper starts open; a keyframe just after a change lifts what was gripped, or leaves what was let go.
+        states = [True, True, *(keyframe.open for keyframe in plan[: last + 1])]
+        return states[-1] == states[-2] == states[-3]
+
     def hold_action(self) -> Float32[np.ndarray, "128"]:
         """The present tip pose and gripper state.
 
