@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from envs import failures
-from envs.failures import CATEGORIES, UNEXPLAINED, Finding, explain
+from envs import findings
+from envs.failures import explain
+from envs.findings import CATEGORIES, UNEXPLAINED, Finding
 from envs.inherit import FIXED_HASHING, inherited
 from envs.spec import Episode, InputError, SimulatorError
+from envs.stretch import POSITION_M, ROTATION_DEG
 from envs.suite import Suite
 from envs.video import EpisodeVideo
 from results.records import EpisodeRecord, Run
@@ -28,15 +30,15 @@ from results.tables import markdown_table, percent
 _LINE_EVERY_S = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _CATEGORY_TEXT = {
-    failures.POSITION: "the decisive action was off in position",
-    failures.ROTATION: "likewise in rotation",
-    failures.GRIPPER: "opened, closed, or did neither, at the wrong time",
-    failures.OBJECT: "gripped, or aimed at, another object or place than the one asked for",
-    failures.ORDER: "a later keyframe was played before its turn, or one was left out",
-    failures.PLANNER: "the first thing to go wrong was a pose that the arm cannot reach",
-    failures.SLIP: "the action was like the expert's, but the grasp was lost, or an object pushed aside or toppled",
-    failures.STEPS: "the next milestone was never tried",
-    failures.UNEXPLAINED: "none of these",
+    findings.POSITION: "the decisive action was off in position",
+    findings.ROTATION: "likewise in rotation",
+    findings.GRIPPER: "opened, closed, or did neither, at the wrong time",
+    findings.OBJECT: "gripped, or aimed at, another object or place than the one asked for",
+    findings.ORDER: "a later keyframe was played before its turn, or one was left out",
+    findings.PLANNER: "the first thing to go wrong was a pose that the arm cannot reach",
+    findings.SLIP: "the action was like the expert's, but the grasp was lost, or an object pushed aside or toppled",
+    findings.STEPS: "the next milestone was never tried",
+    findings.UNEXPLAINED: "none of these",
 }
 
 
@@ -187,7 +189,7 @@ def write_json(diagnosis: Diagnosis, path: Path) -> None:
         "protocol_hash": header.protocol_hash,
         "checkpoint_sha256": header.policy.checkpoint_sha256,
         "complete": diagnosis.complete,
-        "tolerances": {"position_m": failures.POSITION_M, "rotation_deg": failures.ROTATION_DEG},
+        "tolerances": {"position_m": POSITION_M, "rotation_deg": ROTATION_DEG},
         "tasks": {
             task: dict(zip(("episodes", "failures", "errors"), counts, strict=True))
             for task, counts in diagnosis.tasks.items()

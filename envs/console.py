@@ -3,11 +3,12 @@
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 
@@ -15,6 +16,19 @@ from envs.progress import ConsoleReporter
 from envs.runner import Evaluation, EvaluationPlan
 from envs.spec import InputError, SimulatorError
 from results.records import Run
+
+T = TypeVar("T")
+
+
+class Stoppable(Protocol):
+    """Something that plays episodes, such as an `Evaluation`."""
+
+    @property
+    def playing(self) -> bool:
+        """False while policies and simulators are built: there is nothing to wait for then."""
+
+    def stop(self) -> int:
+        """Starts no further episodes; those under way end normally. Returns their number."""
 
 
 def record_path(out: Path | None, suite: str, policy: str) -> Path:
@@ -24,11 +38,35 @@ def record_path(out: Path | None, suite: str, policy: str) -> Path:
         InputError: `out` is not a .jsonl file's name.
     """
     if out is None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        return Path("runs") / suite / re.sub(r"[^\w.-]+", "_", policy) / f"{stamp}.jsonl"
+        return Path("runs") / suite / _file_name(policy) / f"{_stamp()}.jsonl"
     if out.suffix != ".jsonl":
         raise InputError(f"--out must end in .jsonl, got {out}.")
     return out
+
+
+def versus_paths(out: Path | None, suite: str, policies: Sequence[str]) -> list[Path]:
+    """Where the records of policies that are played against each other go: <policy>.jsonl in a folder.
+
+    The folder is `out`, or runs/<suite>/<first>_vs_<second>/<UTC time>.
+
+    Raises:
+        InputError: `out` is a file or looks like one, or two policies' files would have the same name.
+    """
+    names = [_file_name(policy) for policy in policies]
+    if len(set(names)) < len(names):
+        raise InputError(f"{' and '.join(policies)} would both write {names[0]}.jsonl: give one of them another name.")
+    folder = out or Path("runs") / suite / "_vs_".join(names) / _stamp()
+    if folder.suffix == ".jsonl" or folder.is_file():
+        raise InputError(f"with --until, --out is the folder of both records, not a file, got {out}.")
+    return [folder / f"{name}.jsonl" for name in names]
+
+
+def _file_name(policy: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", policy)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def videos_folder(record: Path) -> Path:
@@ -45,22 +83,39 @@ def run_in_console(plan: EvaluationPlan) -> tuple[Run | None, bool, Console]:
     Raises:
         InputError: The plan cannot be run.
     """
-    suite = plan.worker.suite
-    title = suite.title
-    if len(plan.tasks) < suite.full_task_count:
-        title += f" · {len(plan.tasks)} of {suite.full_task_count} tasks"
     evaluation = Evaluation(plan)
-    reporter = ConsoleReporter(title, plan.workers)
-    run, interrupted = None, False
+    reporter = ConsoleReporter(title(plan), plan.workers)
     try:
-        with _interrupts(evaluation) as interrupts:
-            run = evaluation.run(reporter)
-            interrupted = bool(interrupts) and (run is None or bool(run.missing))
-    except KeyboardInterrupt:
-        interrupted = True
+        run, stopped = interruptible(evaluation, lambda: evaluation.run(reporter))
     finally:
         reporter.close()
-    return run, interrupted, reporter.console
+    return run, stopped and (run is None or bool(run.missing)), reporter.console
+
+
+def title(plan: EvaluationPlan) -> str:
+    """The suite's title, and how much of it is played."""
+    suite = plan.worker.suite
+    if len(plan.tasks) == suite.full_task_count:
+        return suite.title
+    return f"{suite.title} · {len(plan.tasks)} of {suite.full_task_count} tasks"
+
+
+def interruptible(work: Stoppable, run: Callable[[], T]) -> tuple[T | None, bool]:
+    """Runs something that Ctrl-C or SIGTERM may stop.
+
+    Args:
+        work: What they stop: the first lets episodes under way end, the second ends at once.
+        run: Plays it.
+
+    Returns:
+        What `run` returned, None when it was ended at once; and whether there was an interrupt.
+    """
+    try:
+        with _interrupts(work) as received:
+            result = run()
+    except KeyboardInterrupt:
+        return None, True
+    return result, bool(received)
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -73,14 +128,14 @@ def exit_code(command: Callable[[], int]) -> int:
 
 
 @contextmanager
-def _interrupts(evaluation: Evaluation) -> Iterator[list[int]]:
+def _interrupts(work: Stoppable) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM: the first lets episodes under way end, the second ends at once. Yields those received."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        under_way = evaluation.stop()
-        if len(received) > 1 or not evaluation.playing:
+        under_way = work.stop()
+        if len(received) > 1 or not work.playing:
             raise KeyboardInterrupt
         print(f"\nstopping after {under_way} episode(s) under way; once more to stop at once", file=sys.stderr)
 

@@ -68,20 +68,26 @@ def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:
 
 def make(suite: Suite, task: str, sim: str, options: dict[str, Any]) -> "MockEnv":
     """Builds a mock task; see `envs.suite.Suite.make`."""
-    known = ("step_s", "faults")
-    for name in suite.options | options:
-        if name not in known:
-            raise InputError(f"the mock simulator has no option {name!r}.{nearest(name, known)}")
+    check_options(suite.options | options)
     kinds = {"reach": Reach, "pick": Pick}
     if task not in kinds:
         raise InputError(f"the mock simulator has no task {task!r}: choose one of {', '.join(kinds)}.")
     return kinds[task](task_spec(suite, task, sim), suite.options | options)
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """Raises InputError for an option that there is not."""
+    known = ("step_s", "faults")
+    for name in options:
+        if name not in known:
+            raise InputError(f"the mock simulator has no option {name!r}.{nearest(name, known)}")
+
+
 class MockEnv(Env):
-    """What the two tasks share."""
+    """What the tasks share."""
 
     sentence = ""
+    wait_hz = 50.0
 
     def __init__(self, spec: TaskSpec, options: dict[str, Any]) -> None:
         self.spec = spec
@@ -126,6 +132,11 @@ class MockEnv(Env):
         done = success and self.spec.success_rule == "success_once"
         info = StepInfo(success=success, seconds={"physics": time.perf_counter() - start})
         return StepResult(self._observe(), done, info)
+
+    def wait(self, ticks: int) -> tuple[bool, StepInfo]:
+        """Nothing here moves by itself."""
+        success = self._solved()
+        return success and self.spec.success_rule == "success_once", StepInfo(success)
 
     def hold_action(self) -> Float32[np.ndarray, "128"]:
         """The pose and opening of now."""

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from envs.spec import Env, Episode, InputError, SimulatorError
-from model.actions import ActionError, check_action
+from envs.clock import LatencySource, VirtualClock, meanwhile, tick_rate
+from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo
+from model.actions import ACTION_DIM, ActionError, check_action
 from policies.base import ActionChunk, Policy
 from results.records import INVALID_ACTION, EpisodeRecord, Latency
 
@@ -37,6 +38,7 @@ def play_episode(
     execution_horizon: int,
     policy_seed: int = 0,
     frame_sink: FrameSink | None = None,
+    latency: LatencySource | None = None,
 ) -> EpisodeRecord:
     """Plays an episode to its end.
 
@@ -48,24 +50,32 @@ def play_episode(
             played whole.
         policy_seed: Base of the policy's seed, see `episode_policy_seed`.
         frame_sink: Receives each frame (uint8 [height, width, 3]) of a video of the episode.
+        latency: How long calls take in simulated time, see `envs.clock`; None: the simulator waits for the policy.
 
     Returns:
         The record. An invalid action is a failure, an exception of the policy an error.
 
     Raises:
-        InputError: The episode or the policy does not fit the task.
+        InputError: The episode or the policy does not fit the task, or the latency does not, or its trace runs out.
         SimulatorError: The simulator broke. Other exceptions of `env` mean the same.
     """
-    return _Trial(env, policy, episode, policy_seed, frame_sink).play(execution_horizon)
+    clock = None if latency is None else VirtualClock(latency, episode.id, tick_rate(env))
+    return _Trial(env, policy, episode, policy_seed, frame_sink, clock).play(execution_horizon)
 
 
 class _Trial:
     """State of one episode while it is played."""
 
     def __init__(
-        self, env: Env, policy: Policy, episode: Episode, policy_seed: int, frame_sink: FrameSink | None
+        self,
+        env: Env,
+        policy: Policy,
+        episode: Episode,
+        policy_seed: int,
+        frame_sink: FrameSink | None,
+        clock: VirtualClock | None,
     ) -> None:
-        self.env, self.policy, self.episode, self.frame_sink = env, policy, episode, frame_sink
+        self.env, self.policy, self.episode, self.frame_sink, self.clock = env, policy, episode, frame_sink, clock
         self.policy_seed = episode_policy_seed(episode, policy_seed)
         self.embodiment = env.spec.embodiment
         self.failure: str | None = None
@@ -76,6 +86,7 @@ class _Trial:
         self.spans_s: list[Mapping[str, float]] = []
         self.sim_seconds: Counter[str] = Counter()
         self.actions: list[tuple[float, ...]] = []
+        self.observation: Observation = {}
 
     def play(self, execution_horizon: int) -> EpisodeRecord:
         start = time.perf_counter()
@@ -107,33 +118,53 @@ class _Trial:
             latency=Latency.of_calls(self.calls_s, self.spans_s),
             sim_seconds={part: round(seconds, 4) for part, seconds in self.sim_seconds.items()},
             actions=tuple(self.actions),
+            delays_s=None if self.clock is None else tuple(self.clock.delays_s),
         )
 
     def _run(self, execution_horizon: int) -> None:
         # The environment first: the expert may look at the scene when it is attached or reset.
-        observation = self.env.reset(self.episode)
+        self.observation = self.env.reset(self.episode)
         self._ask(lambda: self.policy.attach(self.env))
         self._ask(lambda: self.policy.reset(self.env.spec, self.policy_seed))
         self._film()
+        rest = np.empty((0, ACTION_DIM), dtype=np.float32)  # of the last chunk, beyond the execution horizon
         while True:
-            chunk = self._act(observation)
-            for action in np.asarray(chunk.actions)[:execution_horizon]:
-                check_action(action, self.embodiment)
-                # What is played is what is written down, to the last bit: a replay from the record is exact.
-                native = tuple(round(float(number), ACTION_DECIMALS) for number in self.embodiment.decode(action))
-                observation, done, info = self.env.step(self.embodiment.encode(np.array(native)))
-                self.actions.append(native)
-                self.successes.append(info.success)
-                self.planner_failures += info.planner_failure
-                self.sim_seconds.update(info.seconds)
-                self._film()
-                if info.failure is not None:
-                    self.failure = info.failure
-                if done or info.failure is not None:
-                    return
-                if len(self.actions) >= self.env.spec.max_steps:
-                    self.failure = "out of steps"
-                    return
+            actions = np.asarray(self._act(self.observation).actions)
+            if self.clock is not None and self._delay(self.clock.charge(self.calls_s[-1]), rest):
+                return
+            if any(self._step(action) for action in actions[:execution_horizon]):
+                return
+            rest = actions[execution_horizon:].copy()  # the policy may use its memory again
+
+    def _delay(self, ticks: int, rest: np.ndarray) -> bool:
+        """Lets the time of a call pass, see `envs.clock`; true when the episode ends meanwhile."""
+        if self.env.spec.control_hz is not None:
+            return any(self._step(action) for action in meanwhile(self.env, rest, ticks))
+        return ticks > 0 and self._note(*self.env.wait(ticks))
+
+    def _step(self, action: np.ndarray) -> bool:
+        """Carries out an action; true when the episode ends with it."""
+        check_action(action, self.embodiment)
+        # What is played is what is written down, to the last bit: a replay from the record is exact.
+        native = tuple(round(float(number), ACTION_DECIMALS) for number in self.embodiment.decode(action))
+        self.observation, done, info = self.env.step(self.embodiment.encode(np.array(native)))
+        self.actions.append(native)
+        if self._note(done, info):
+            return True
+        if len(self.actions) >= self.env.spec.max_steps:
+            self.failure = "out of steps"
+            return True
+        return False
+
+    def _note(self, done: bool, info: StepInfo) -> bool:
+        """Writes down what happened; true when that was the end."""
+        self.successes.append(info.success)
+        self.planner_failures += info.planner_failure
+        self.sim_seconds.update(info.seconds)
+        self._film()
+        if info.failure is not None:
+            self.failure = info.failure
+        return done or info.failure is not None
 
     def _act(self, observation: dict) -> ActionChunk:
         start = time.perf_counter()

@@ -61,6 +61,11 @@ def check_protocol(run: Run, suite: Suite, tasks: list[str]) -> None:
     differing = [f"{name}: there {there.get(name)}, here {here.get(name)}" for name in names]
     if names == ["options.demos"]:
         raise InputError(f"{run.path} started from other demonstrations than these: add --demos DIR.")
+    if "latency" in header.protocol:
+        raise InputError(
+            f"{run.path} was played with a latency: play it again with its policy and "
+            f"python -m envs.run --latency trace:{run.path}."
+        )
     raise InputError(
         f"{run.path} was recorded under protocol {header.protocol_hash}, and here it is {protocol_hash(protocol)} "
         f"({'; '.join(differing)}). Play it again with the versions and settings of then (git {header.git_sha})."

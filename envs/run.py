@@ -6,21 +6,24 @@ Examples:
 - python -m envs.run --suite rlbench18 --policy my_package.mine:MyPolicy --workers 2
 - python -m envs.run --suite mock --policy expert --tasks reach --episodes 5
 - python -m envs.run --suite rlbench18 --policy drifting --sim coppeliasim --demos /data/peract/test
+- python -m envs.run --suite mock_servo --policy expert --latency 120ms
+- python -m envs.run --suite rlbench18 --until "drifting vs flow"
 """
 
 import shlex
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from envs.console import exit_code, record_path, run_in_console, videos_folder
+from envs.clock import parse_latency
+from envs.console import exit_code, record_path, run_in_console, versus_paths, videos_folder
 from envs.progress import print_summary
 from envs.runner import EvaluationPlan
 from envs.spec import InputError
-from envs.suite import load_suite
+from envs.suite import Suite, load_suite
 from envs.worker import WorkerPlan
 from policies.registry import policy_target
 
@@ -31,8 +34,13 @@ class Config:
 
     suite: str
     """Name of a suite, or path of a suite's YAML file."""
-    policy: str
+    policy: str | None = None
     """zero, random, expert, replay; drifting, diffusion, flow, mse, cimle, hybrid_queue; or your own module:Class."""
+    until: str | None = None
+    """Instead of --policy: two policies, such as "drifting vs flow". Both play the same episodes, a round of one of
+    every task at a time, and stop as soon as one is shown to be better, at the latest after --episodes a task."""
+    alpha: float | None = None
+    """With --until: chance, at most, of calling one better when they are equal; by default 0.05."""
     checkpoint: str | None = None
     """Weights of the policy; by default the policy's own choice."""
     tasks: tuple[str, ...] = ()
@@ -44,7 +52,7 @@ class Config:
     seeds: Literal["test", "validation", "train"] = "test"
     """Block of seeds that the episodes come from."""
     workers: int = 1
-    """Processes, one simulator each. Changes the time, not the results."""
+    """Processes, one simulator each (each policy's own, with --until). Changes the time, not the results."""
     sim: str | None = None
     """Simulator back end; by default the suite's first."""
     demos: Path | None = None
@@ -55,26 +63,63 @@ class Config:
     """Forward passes of a sample, for diffusion and flow (such as 10 or 1); by default the policy's own number."""
     policy_seed: int = 0
     """Seed of the policy's own randomness."""
+    latency: str = "none"
+    """Time that a call of the policy takes in the simulation, which goes on meanwhile (see envs/clock.py): none,
+    measured, a time such as 120ms, or trace:FILE (times by episode and call, or the record of a run with a latency)."""
     video: bool = False
     """Write an mp4 of each episode beside the record."""
     out: Path | None = None
-    """Path of the record; by default runs/<suite>/<policy>/<UTC time>.jsonl."""
+    """Path of the record; by default runs/<suite>/<policy>/<UTC time>.jsonl. With --until the folder of both records,
+    by default runs/<suite>/<first>_vs_<second>/<UTC time>."""
     resume: bool = False
-    """Go on with the record at --out."""
+    """Go on with the record at --out, or with both."""
 
 
-def make_plan(config: Config) -> EvaluationPlan:
-    """Resolves a configuration.
+def make_plans(config: Config) -> list[EvaluationPlan]:
+    """Resolves a configuration: one evaluation, or with --until two.
 
     Raises:
         InputError: It asks for something that does not exist, or contradicts itself.
     """
     suite = load_suite(config.suite)
-    policy_target(config.policy)
-    if config.quick and config.episodes is not None:
-        raise InputError("--quick and --episodes contradict each other: leave one out.")
     if config.resume and config.out is None:
         raise InputError("--resume needs the path of the record: add --out.")
+    if config.until is not None:
+        return _versus_plans(config, config.until, suite)
+    if config.policy is None:
+        raise InputError('nothing to evaluate: add --policy NAME, or two policies as in --until "drifting vs flow".')
+    if config.alpha is not None:
+        raise InputError("--alpha says when --until may stop: leave it out, or add --until.")
+    return [_make_plan(config, suite, config.policy, record_path(config.out, suite.name, config.policy))]
+
+
+def _versus_plans(config: Config, until: str, suite: Suite) -> list[EvaluationPlan]:
+    # Here, not above: each worker process imports this file, and scipy takes a second.
+    from results.paired import SIGNIFICANCE
+    from results.sequential import parse_versus
+
+    if config.policy is not None:
+        raise InputError("--until names its two policies itself: leave --policy out.")
+    for name, value in (("checkpoint", config.checkpoint), ("nfe", config.nfe)):
+        if value is not None:
+            raise InputError(
+                f"--{name} would be that of both policies of --until: leave it out, or give a policy of your own "
+                "(module:Class) that has it built in."
+            )
+    alpha = SIGNIFICANCE if config.alpha is None else config.alpha
+    if not 0 < alpha < 1:
+        raise InputError(f"--alpha must lie between 0 and 1, got {alpha:g}.")
+    names = parse_versus(until)
+    config = replace(config, until=" vs ".join(names), alpha=alpha)
+    paths = versus_paths(config.out, suite.name, names)
+    return [_make_plan(config, suite, name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def _make_plan(config: Config, suite: Suite, policy: str, out: Path) -> EvaluationPlan:
+    """The evaluation of one policy, whose record goes to `out`."""
+    policy_target(policy)
+    if config.quick and config.episodes is not None:
+        raise InputError("--quick and --episodes contradict each other: leave one out.")
     if len(set(config.tasks)) < len(config.tasks):
         raise InputError("--tasks names a task twice: name each once.")
     suite.check_tasks(config.tasks)
@@ -87,8 +132,9 @@ def make_plan(config: Config) -> EvaluationPlan:
     if demos is not None:
         suite, stored = suite.with_demos(sim, demos, episodes)
         episodes = tuple(stored)
-    out = record_path(config.out, suite.name, config.policy)
+    latency = parse_latency(config.latency)
     resolved = asdict(config) | {
+        "policy": policy,
         "tasks": tasks,
         "episodes": len(episodes) // len(tasks),
         "sim": sim,
@@ -96,17 +142,23 @@ def make_plan(config: Config) -> EvaluationPlan:
         "out": str(out),
         "suite": suite.name,
     }
+    # A record says nothing of what it has nothing to do with.
+    if latency is None:
+        del resolved["latency"]
+    if config.until is None:
+        del resolved["until"], resolved["alpha"]
     return EvaluationPlan(
         worker=WorkerPlan(
             suite=suite,
             sim=sim,
-            policy=config.policy,
+            policy=policy,
             checkpoint=config.checkpoint,
             device=config.device,
             nfe=config.nfe,
             policy_seed=config.policy_seed,
             videos=videos_folder(out) if config.video else None,
             demos=demos,
+            latency=latency,
         ),
         episodes=episodes,
         seed_block=config.seeds,
@@ -130,24 +182,31 @@ def evaluate(config: Config, arguments: list[str]) -> int:
     Raises:
         InputError: The configuration cannot be run.
     """
-    plan = make_plan(config)
-    run, interrupted, console = run_in_console(plan)
-    if run is not None:
-        print_summary(run, console)
+    plans = make_plans(config)
+    if config.until is None:
+        out = plans[0].out
+        run, interrupted, console = run_in_console(plans[0])
+        if run is not None:
+            print_summary(run, console)
+    else:
+        from envs.until import compare_in_console  # here, not above: see _versus_plans
+
+        out = plans[0].out.parent
+        interrupted = compare_in_console(plans, plans[0].config["alpha"])
     if not interrupted:
         return 0
-    if plan.out.exists():
-        print(f"interrupted; what was finished is kept. To go on: {resume_command(plan, arguments)}", file=sys.stderr)
+    if any(plan.out.exists() for plan in plans):
+        print(f"interrupted; what was finished is kept. To go on: {resume_command(out, arguments)}", file=sys.stderr)
     else:
         print("interrupted; no episode was finished, nothing was written.", file=sys.stderr)
     return 130
 
 
-def resume_command(plan: EvaluationPlan, arguments: list[str]) -> str:
-    """The command that goes on with an interrupted run."""
+def resume_command(out: Path, arguments: list[str]) -> str:
+    """The command that goes on with an interrupted run, whose record or folder is `out`."""
     words = [word for word in arguments if word != "--resume"]
     if not any(word == "--out" or word.startswith("--out=") for word in words):
-        words += ["--out", str(plan.out)]
+        words += ["--out", str(out)]
     return shlex.join(["python", "-m", "envs.run", *words, "--resume"])
 
 

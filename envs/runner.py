@@ -1,15 +1,18 @@
 """Runs an evaluation: checks it, plays what is missing, and appends every result to the record as it ends."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from envs.clock import MeasuredLatency, check_covers
 from envs.pool import WorkerPool
 from envs.spec import Episode, InputError
 from envs.suite import protocol_hash
 from envs.worker import Prepared, WorkerPlan
 from results.provenance import circumstances
-from results.records import EpisodeRecord, Header, PolicyFacts, RecordError, RecordWriter, Run, read_run
+from results.record_writer import RecordWriter
+from results.records import EpisodeRecord, Header, PolicyFacts, RecordError, Run, read_run
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,30 @@ class Reporter(Protocol):
 class Evaluation:
     """One evaluation run. `stop` may be called at any time, also from a signal handler.
 
+    `run` does all of it. Who decides as it goes what is played next calls `open`, `play` as often as needed, `close`.
+
     Args:
         plan: What to run.
 
     Raises:
-        InputError: The plan cannot be: no workers, or a record is in the way.
+        InputError: The plan cannot be: no workers, latency measured by several at once, a trace that lacks episodes,
+            or a record is in the way.
     """
 
     def __init__(self, plan: EvaluationPlan) -> None:
         if plan.workers < 1:
             raise InputError(f"--workers must be at least 1, got {plan.workers}.")
+        if isinstance(plan.worker.latency, MeasuredLatency) and plan.workers > 1:
+            raise InputError("several workers slow each other's policies down: --latency measured needs --workers 1.")
+        check_covers(plan.worker.latency, [episode.id for episode in plan.episodes])
         if plan.out.exists() and not plan.resume:
             raise InputError(f"{plan.out} exists already: add --resume to go on with it, or choose another --out.")
         if plan.out.exists() and not plan.out.is_file():
             raise InputError(f"{plan.out} is not a file: choose another --out.")
         self._plan = plan
         self._pool = WorkerPool(plan.worker, plan.workers)
+        self._opened: _Opened | None = None
+        self._writer: RecordWriter | None = None
         self.playing = False  # False while policy and simulator are built
 
     def run(self, reporter: Reporter) -> Run | None:
@@ -83,48 +94,110 @@ class Evaluation:
             RuntimeError: A defect in the policy's or the adapter's set-up.
         """
         try:
-            return self._run(reporter)
+            self.open(reporter)
+            for _ in self.play(self._plan.episodes):
+                pass
+            return self.record()
         except RecordError as error:
             raise InputError(str(error)) from error
         finally:
-            self._pool.close()
+            self.close()
+
+    def open(self, reporter: Reporter) -> tuple[EpisodeRecord, ...]:
+        """Builds policy and simulator, and tells the reporter. Nothing is written yet.
+
+        Returns:
+            The episodes of an earlier, interrupted part of the run.
+
+        Raises:
+            InputError: Something the user asked for cannot be, or the record is of another run.
+            RecordError: The record is damaged.
+            RuntimeError: A defect in the policy's or the adapter's set-up.
+        """
+        plan = self._plan
+        header = make_header(plan, self._pool.prepare(plan.tasks))
+        earlier = self.record()
+        if earlier is not None:
+            check_same_run(earlier, header)
+            header = earlier.header
+        done = earlier.episodes if earlier is not None else ()
+        self._opened = _Opened(header, earlier is not None, {record.id for record in done}, reporter)
+        reporter.start(header, done)
+        return done
+
+    def play(self, episodes: Iterable[Episode]) -> Iterator[EpisodeRecord]:
+        """Plays those of the episodes that the record lacks; yields each when it is on disk.
+
+        Ends early, without the rest, after `stop`. May be called again for other episodes of the plan.
+
+        Raises:
+            InputError: The run cannot go on for a reason that the user can change.
+            RecordError: The record cannot be written.
+            RuntimeError: The run cannot go on because of a defect.
+        """
+        opened = self._need_opened()
+        self.playing = True
+        for record in self._pool.play([episode for episode in episodes if episode.id not in opened.done]):
+            # The file is made when there is something to write: a run that fails at its start leaves none.
+            if self._writer is None:
+                self._writer = self._open_writer(opened)
+            self._writer.append(record)
+            opened.done.add(record.id)
+            opened.reporter.episode(record)
+            yield record
+
+    def close(self) -> None:
+        """Closes the record and ends the workers. Safe to call twice."""
+        if self._writer is not None:
+            self._writer.close()
+        self._pool.close()
+
+    @property
+    def header(self) -> Header:
+        """The run's header; there is one from `open` on."""
+        return self._need_opened().header
+
+    def record(self) -> Run | None:
+        """The record as it is on disk; None while there is none.
+
+        Raises:
+            RecordError: It is damaged.
+        """
+        return read_run(self._plan.out) if self._plan.out.exists() else None
 
     def stop(self) -> int:
         """Starts no further episodes; those under way end normally. Returns their number."""
         self._pool.stop()
         return self._pool.under_way
 
-    def _run(self, reporter: Reporter) -> Run | None:
-        plan = self._plan
-        header = make_header(plan, self._pool.prepare(plan.tasks))
-        earlier = read_run(plan.out) if plan.out.exists() else None
-        if earlier is not None:
-            check_same_run(earlier, header)
-            header = earlier.header
-        reporter.start(header, earlier.episodes if earlier is not None else ())
-        done = {record.id for record in earlier.episodes} if earlier is not None else set()
-        missing = [episode for episode in plan.episodes if episode.id not in done]
-        writer: RecordWriter | None = None
-        self.playing = True
-        try:
-            # The file is made when there is something to write: a run that fails at its start leaves none.
-            for record in self._pool.play(missing):
-                if writer is None:
-                    writer = RecordWriter(plan.out, None if earlier is not None else header)
-                    if earlier is not None:
-                        writer.note_resumed(circumstances(header.hardware["device"]))
-                writer.append(record)
-                reporter.episode(record)
-        finally:
-            if writer is not None:
-                writer.close()
-        return read_run(plan.out) if plan.out.exists() else None
+    def _open_writer(self, opened: "_Opened") -> RecordWriter:
+        writer = RecordWriter(self._plan.out, None if opened.resumes else opened.header)
+        if opened.resumes:
+            writer.note_resumed(circumstances(opened.header.hardware["device"]))
+        return writer
+
+    def _need_opened(self) -> "_Opened":
+        if self._opened is None:
+            raise RuntimeError("open the evaluation first")
+        return self._opened
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What is known once policy and simulator stand: whether a record goes on, and the ids that it holds."""
+
+    header: Header
+    resumes: bool
+    done: set[str]
+    reporter: Reporter
 
 
 def make_header(plan: EvaluationPlan, prepared: Prepared) -> Header:
     """The header of a new run."""
-    suite = plan.worker.suite
-    protocol = suite.protocol(prepared.specs.values())
+    suite, latency = plan.worker.suite, plan.worker.latency
+    protocol, now = suite.protocol(prepared.specs.values()), circumstances(prepared.device)
+    if latency is not None:  # another protocol: what is played meanwhile changes the numbers
+        protocol |= {"latency": latency.facts(now["hardware"]) | {"tick_hz": prepared.tick_hz}}
     return Header(
         run=plan.out.stem,
         suite=suite.name,
@@ -137,7 +210,7 @@ def make_header(plan: EvaluationPlan, prepared: Prepared) -> Header:
         seed_block={"name": plan.seed_block} | asdict(suite.seeds[plan.seed_block]),
         policy_seed=plan.worker.policy_seed,
         planned=tuple(episode.id for episode in plan.episodes),
-        **circumstances(prepared.device),
+        **now,
     )
 
 
@@ -152,10 +225,13 @@ def check_same_run(earlier: Run, header: Header) -> None:
     for name in ("name", "checkpoint_sha256", "objective", "nfe", "parameters"):
         pairs[f"policy {name}"] = (getattr(before.policy, name), getattr(header.policy, name))
     pairs |= {
+        "latency": (before.protocol.get("latency"), header.protocol.get("latency")),
         "seeds": (before.seed_block["name"], header.seed_block["name"]),
         "policy seed": (before.policy_seed, header.policy_seed),
         "device": (before.hardware["device"], header.hardware["device"]),
     }
+    for name in ("until", "alpha"):  # a run that was stopped by its results must not be played on, nor one become such
+        pairs[name] = (before.config.get(name), header.config.get(name))
     differing = [f"{name}: there {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
     if set(before.planned) != set(header.planned):
         differing.append(f"episodes: there {len(before.planned)}, now another set of {len(header.planned)}")

@@ -131,9 +131,15 @@ class StepResult(NamedTuple):
 
 
 class Env(ABC):
-    """One task of one simulator. One instance a process: simulators own GL contexts and global state."""
+    """One task of one simulator. One instance a process: simulators own GL contexts and global state.
+
+    Attributes:
+        spec: The task's facts.
+        wait_hz: Ticks of `wait` a second, under keyframe control; None where time cannot pass between two actions.
+    """
 
     spec: TaskSpec
+    wait_hz: float | None = None
 
     @abstractmethod
     def reset(self, episode: Episode) -> Observation:
@@ -151,6 +157,23 @@ class Env(ABC):
     @abstractmethod
     def hold_action(self) -> Float32[np.ndarray, "128"]:
         """The action that keeps the robot where it is. No default: zero means "go to the origin" in many modes."""
+
+    def wait(self, ticks: int) -> tuple[bool, StepInfo]:
+        """Lets simulated time pass under keyframe control, while the robot holds still. No action, and no step.
+
+        Adapters that offer it set `wait_hz`. Under a control rate the runner plays the hold action instead. Nobody
+        looks meanwhile: the next observation is that of the next `step`.
+
+        Args:
+            ticks: Ticks of 1 / `wait_hz` seconds, at least 1.
+
+        Returns:
+            `done` and `info`, as in `StepResult`.
+
+        Raises:
+            NotImplementedError: The adapter does not offer it.
+        """
+        raise NotImplementedError(f"{self.spec.simulator} cannot let time pass between two actions")
 
     @abstractmethod
     def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:

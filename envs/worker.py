@@ -10,18 +10,23 @@ import multiprocessing.connection
 import os
 import sys
 import threading
+import time
 import traceback
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from envs.play import play_episode
+from envs.clock import LatencySource, MeasuredLatency, tick_rate
+from envs.play import episode_policy_seed, play_episode
 from envs.spec import Env, Episode, InputError, SimulatorError, TaskSpec
 from envs.suite import Suite
 from envs.video import EpisodeVideo
 from policies.base import Policy, PolicyInfo, check_compatible
 from policies.registry import find_policy, make_policy, takes
 from results.records import EpisodeRecord
+
+WARM_UPS = 50  # calls before the first episode whose calls' times count
+WARM_UP_S = 60.0  # after which those are enough, seconds
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class WorkerPlan:
         policy_seed: Base of the policy's seeds.
         videos: Folder for videos; None for none.
         demos: Folder of stored demonstrations that the episodes start as; None where they are drawn.
+        latency: How long calls take in simulated time; None: the simulator waits for the policy.
     """
 
     suite: Suite
@@ -49,6 +55,7 @@ class WorkerPlan:
     policy_seed: int = 0
     videos: Path | None = None
     demos: Path | None = None
+    latency: LatencySource | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,12 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Reply to `Prepare`."""
+    """Reply to `Prepare`; `tick_hz` is the virtual clock's rate, None without a latency."""
 
     policy: PolicyInfo
     specs: dict[str, TaskSpec]
     device: str
+    tick_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,7 @@ class _Worker:
         self._connection, self._plan = connection, plan
         self._policy: Policy | None = None
         self._env: Env | None = None
+        self._warm = not isinstance(plan.latency, MeasuredLatency)
 
     def prepare(self, tasks: tuple[str, ...]) -> Prepared:
         suite, sim = self._plan.suite, self._plan.sim
@@ -134,8 +143,9 @@ class _Worker:
         specs = {task: suite.spec(task, sim) for task in tasks}
         for spec in specs.values():
             check_compatible(policy, spec)
-        self._make_env(tasks[0])
-        return Prepared(policy.info, specs, self._device_name())
+        env = self._make_env(tasks[0])
+        hz = None if self._plan.latency is None else tick_rate(env)
+        return Prepared(policy.info, specs, self._device_name(), hz)
 
     def play(self, episode: Episode) -> EpisodeRecord | Broke:
         policy = self._make_policy()
@@ -143,8 +153,11 @@ class _Worker:
         horizon, seed = self._plan.suite.execution_horizon, self._plan.policy_seed
         try:
             env = self._make_env(episode.task)
+            if not self._warm:
+                self._warm_up(env, policy, episode)
             self._connection.send(Started())
-            record = play_episode(env, policy, episode, horizon, seed, video.add if video else None)
+            sink = video.add if video else None
+            record = play_episode(env, policy, episode, horizon, seed, sink, self._plan.latency)
         except Exception as error:
             if video:
                 video.discard()
@@ -154,6 +167,21 @@ class _Worker:
         if video and (path := video.finish(record.outcome)) is not None:
             record = replace(record, video=f"{path.parent.name}/{path.name}")
         return record
+
+    def _warm_up(self, env: Env, policy: Policy, episode: Episode) -> None:
+        """Calls the policy so often that it has compiled and allocated what it will, as on a robot before it starts.
+
+        Only where its calls' times count. The episode resets both environment and policy.
+        """
+        self._warm = True
+        observation, began = env.reset(episode), time.monotonic()
+        with contextlib.suppress(Exception):  # which the episode will meet, too, and write down
+            policy.attach(env)
+            policy.reset(env.spec, episode_policy_seed(episode, self._plan.policy_seed))
+            for _ in range(WARM_UPS):
+                policy.act(observation)
+                if time.monotonic() - began > WARM_UP_S:
+                    return
 
     def close(self) -> None:
         env, self._env = self._env, None

@@ -40,6 +40,19 @@ class Anchor(NamedTuple):
         return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], dim=-1).unflatten(-1, (3, 3))
 
 
+def heading_of(axes: Float[Tensor, "*n 6"]) -> Float[Tensor, "*n"]:
+    """How far a hand is turned about the vertical from pointing straight down with its x axis backwards, rad.
+
+    The twist about the vertical of its rotation, which tilting changes little. (Of a hand that points straight up it is
+    not defined; some value comes out.)
+
+    Args:
+        axes: The first two columns of its rotation matrix.
+    """
+    x1, y1, _, x2, y2, _ = axes.unbind(-1)
+    return torch.atan2(-y1 - x2, y2 - x1)
+
+
 def disturbed(point: Float[Tensor, "B 3"], rng: torch.Generator) -> Anchor:
     """An anchor near a point, with a random heading. No gradient flows to the point."""
     noise = torch.randn((len(point), 3), generator=rng, device=rng.device).to(point.device)

@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor, disturbed, upright
-from model.cameras import CameraModel, triangulate
+from model.cameras import CameraModel
 from model.local import LocalView
+from model.meeting import meeting_point
 from model.observation import EncoderOutput, ObservationBatch, Places
-from model.parts import Layer, Residual, expected_place, fourier, pixel_grid
+from model.parts import Layer, Residual, fourier, pixel_grid
 from model.text import PADDING
 
-POINTER_WINDOW = 0.22  # image coordinates: three cells of 32 to either side of the best one
 CELLS = 2  # tokens of the coarse map, a side
-POINTER_VARIANCE = 0.01  # image coordinates squared: (6 pixels of 128)^2, about that of a confident pointer
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,7 @@ class Encoder(nn.Module):
         glimpse: Glimpse,
         goal: Float[Tensor, "B 3"] | None = None,
         rng: torch.Generator | None = None,
+        maps: Float[Tensor, "B V 2 3"] | None = None,
     ) -> EncoderOutput:
         """The rest: the close look, and what joins it to the glimpse.
 
@@ -183,17 +183,18 @@ class Encoder(nn.Module):
             glimpse: From `look`.
             goal: See `forward`.
             rng: See `forward`.
+            maps: See `point`.
         """
         text = glimpse.text
         anchor = places = None
         tokens = [text, glimpse.pointer.to(text.dtype), glimpse.keypoints, glimpse.cells]
         if self.local is not None:
-            point = self.point(glimpse.logits, batch.tip)
+            point = self.point(glimpse.logits, batch.tip, maps)
             around = point if goal is None else goal
             frame = upright(around) if rng is None else disturbed(around, rng)
             close = self.local(batch.images, batch.tip, frame, text[:, 0])
-            anchor = Anchor(close.point.detach(), frame.turn)
-            places = Places(glimpse.logits, point, frame, close.heat, close.level, close.point)
+            anchor = Anchor(close.anchor.point.detach(), close.anchor.turn)
+            places = Places(glimpse.logits, point, frame, close.heat, close.level, close.turn, close.anchor.point)
             tokens.append(close.tokens.to(text.dtype))
         seen = torch.cat(tokens, dim=1)
         mask = F.pad(glimpse.text_mask, (0, seen.shape[1] - text.shape[1]), value=True)
@@ -201,17 +202,15 @@ class Encoder(nn.Module):
             seen = layer(seen, mask[:, None, None])
         return EncoderOutput(seen, mask, anchor, places)
 
-    def point(self, logits: Float[Tensor, "B V cells+1"], tip: Float[Tensor, "B 7"]) -> Float[Tensor, "B 3"]:
-        """Where the views' pointers meet, world, m. Views that do not see the point, or are unsure, count less."""
+    def point(
+        self,
+        logits: Float[Tensor, "B V cells+1"],
+        tip: Float[Tensor, "B 7"],
+        maps: Float[Tensor, "B V 2 3"] | None = None,
+    ) -> Float[Tensor, "B 3"]:
+        """Where the views' pointers meet, world, m; see `meeting_point`."""
         with torch.autocast(logits.device.type, enabled=False):
-            heat = logits.float().softmax(-1)
-            seen = 1 - heat[..., -1]
-            heat = heat[..., :-1]
-            image = expected_place(heat, self.grid, POINTER_WINDOW)
-            offset = (self.grid - image.detach()[..., None, :]).square().sum(-1)
-            variance = (heat * offset).sum(-1) / seen.clamp(min=1e-6)
-            weight = seen * self.view_gain.exp() / (1 + variance / POINTER_VARIANCE)
-            return triangulate(self.config.cameras, tip.float(), image, weight)
+            return meeting_point(self.config.cameras, logits, tip.float(), self.grid, self.view_gain, maps)
 
     def feature_maps(
         self, images: UInt8[Tensor, "B V S S 3"], condition: Float[Tensor, "n E"]

@@ -5,7 +5,8 @@ Shapes: B observations, V views, S image size, N cells a side, E encoder width.
 An encoder that has pointed at a place (`Places.point`) looks again, closely: horizontal squares around the point, at
 several heights, are read out of every view through its calibration. What lies there appears at the same scale and
 heading wherever on the table it is. A small convolutional network finds the place again, now finely (a heat map over
-the square, and one over heights), and sums up what it sees in a few tokens. Training moves and turns the squares at
+the square, and one over heights), and sums up what it sees in a few tokens; circles around that place tell how the hand
+has to be turned (`model.heading`). Training moves and turns the squares at
 random, and the target with them (`model.anchor`): places and headings are learned from what is seen in the square, not
 from where on the table a scene was. (Coarse place, then a zoom: as RVT-2, arXiv:2406.08545, does with rendered views.)
 """
@@ -18,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor
-from model.cameras import CameraModel, project_all, rotation_matrix
+from model.cameras import CameraModel, rotation_matrix
+from model.heading import HeadingView, best_heading
 from model.parts import Residual, expected_place, pixel_grid
+from model.views import colours_at
 
 CELLS = 32
 CELL = 0.005  # m
@@ -42,13 +45,15 @@ class CloseLook(NamedTuple):
     Attributes:
         heat: Unnormalised log-probability over the cells, row by row.
         level: Unnormalised log-probability over `LEVELS` heights.
-        point: The refined point, world, m.
+        turn: Of headings of the hand; see `HeadingView`.
+        anchor: The refined point and the best heading, in the world.
         tokens: What lies around it.
     """
 
     heat: Float[Tensor, "B N*N"]
     level: Float[Tensor, "B levels"]
-    point: Float[Tensor, "B 3"]
+    turn: Float[Tensor, "B turns"]
+    anchor: Anchor
     tokens: Float[Tensor, "B tokens E"]
 
 
@@ -78,10 +83,11 @@ class LocalView(nn.Module):
         self.heat = nn.Conv2d(fine, 1, 1)
         self.narrow = nn.Conv2d(coarse, 8, 1)
         self.wide = nn.Linear(8 * (CELLS // 4) ** 2, (TOKENS - 1) * width)
-        self.here = nn.Linear(fine, width)
+        self.here = nn.Linear(sum(_CHANNELS), width)
         # Heights are told apart as absolute ones: what is sought often has one, wherever on the table it is.
         self.level = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, LEVELS))
-        self.hand = nn.Sequential(nn.Linear(3 + 3 + 6 + 2, width), nn.SiLU(), nn.Linear(width, TOKENS * width))
+        self.turn = HeadingView(cameras, width, PLANES)
+        self.hand = nn.Sequential(nn.Linear(3 + 3 + 6 + 4, width), nn.SiLU(), nn.Linear(width, TOKENS * width))
         self.register_buffer("grid", pixel_grid(CELLS), persistent=False)
         self.grid: Tensor
         self.register_buffer("heights", level_heights(heights), persistent=False)
@@ -114,7 +120,7 @@ class LocalView(nn.Module):
         logits = self.heat(fine).flatten(1).float()
         heat = logits.softmax(-1)
         wide = self.wide(F.gelu(self.narrow(coarse)).flatten(1))
-        here = self.here((heat.to(fine.dtype)[:, None] @ fine.flatten(2).mT)[:, 0])
+        here = self.here(torch.cat([_at(heat, level) for level in (fine, middle, coarse)], dim=-1))
         with torch.autocast(images.device.type, enabled=False):
             seen = torch.cat([wide[:, : here.shape[1]], here, goal], dim=-1).float()
             away = self.heights - frame.point[:, 2:]
@@ -122,29 +128,32 @@ class LocalView(nn.Module):
             window = LEVEL_WINDOW * (self.heights[1] - self.heights[0])
             height = expected_place(level.softmax(-1), self.heights[:, None], window) - frame.point[:, 2:]
             place = torch.cat([HALF * expected_place(heat, self.grid, WINDOW), height], dim=-1)
-            axes = frame.axes
-            point = frame.point + torch.einsum("bij,bj->bi", axes, place)
-            # Where the hand is, seen from the refined point, and how it is turned.
-            hand = torch.einsum("bij,bi->bj", axes, tip[:, :3] - point.detach()) / _REACH
-            held = torch.einsum("bij,bik->bkj", axes, rotation_matrix(tip[:, 3:])[:, :, :2]).flatten(1)
-            state = self.hand(torch.cat([hand, place.detach() / _UNIT, held, heading], dim=-1))
+            point = frame.point + torch.einsum("bij,bj->bi", frame.axes, place)
+        turn = self.turn(images, tip, Anchor(point.detach(), frame.turn), goal)
+        with torch.autocast(images.device.type, enabled=False):
+            angle = best_heading(turn.detach())
+            anchor = Anchor(point.detach(), frame.turn + angle)
+            # Where the hand is and how it is turned, seen from the anchor; and how the squares were turned.
+            hand = torch.einsum("bij,bi->bj", anchor.axes, tip[:, :3] - anchor.point) / _REACH
+            held = torch.einsum("bij,bik->bkj", anchor.axes, rotation_matrix(tip[:, 3:])[:, :, :2]).flatten(1)
+            turned = torch.stack([angle.sin(), angle.cos()], dim=-1)
+            state = self.hand(torch.cat([hand, place.detach() / _UNIT, held, heading, turned], dim=-1))
         tokens = torch.cat([wide, here], dim=-1) + state
-        return CloseLook(logits, level, point, tokens.unflatten(-1, (TOKENS, -1)))
+        return CloseLook(logits, level, turn, Anchor(point, anchor.turn), tokens.unflatten(-1, (TOKENS, -1)))
 
     @torch.no_grad()
     def resample(
         self, images: UInt8[Tensor, "B V S S 3"], tip: Float[Tensor, "B 7"], frame: Anchor
     ) -> Float[Tensor, "B c N N"]:
         """Colours in -1 .. 1 of every view and square, and whether the view covers the place."""
-        B, V = images.shape[:2]
-        with torch.autocast(images.device.type, enabled=False):
-            flat = torch.cat([HALF * self.grid, torch.zeros_like(self.grid[:, :1])], dim=-1)
-            places = torch.cat([flat + flat.new_tensor([0.0, 0.0, height]) for height in PLANES])
-            world = frame.point[:, None] + torch.einsum("bij,nj->bni", frame.axes, places)
-            where = project_all(self.cameras, tip, world)
-            seen = (where.abs() < 1).all(-1)
-            views = images.permute(0, 1, 4, 2, 3).flatten(0, 1).float().div_(128).sub_(1)
-            grid = where.nan_to_num(nan=2.0).clamp(-2, 2).flatten(0, 1)[:, None]
-            colours = F.grid_sample(views, grid, padding_mode="zeros", align_corners=False)[:, :, 0]
-            colours = torch.cat([colours.unflatten(0, (B, V)), seen[:, :, None].float()], dim=2)
+        flat = F.pad(HALF * self.grid, (0, 1))
+        places = torch.cat([flat + flat.new_tensor([0.0, 0.0, height]) for height in PLANES])
+        colours = colours_at(self.cameras, images, tip, frame, places)
         return colours.unflatten(-1, (len(PLANES), CELLS, CELLS)).transpose(2, 3).flatten(1, 3)
+
+
+def _at(heat: Float[Tensor, "B N*N"], features: Float[Tensor, "B C n n"]) -> Float[Tensor, "B C"]:
+    """Features of the place that was found, of a map as fine as the heat or coarser."""
+    mass = heat.unflatten(-1, (1, CELLS, CELLS))
+    mass = F.avg_pool2d(mass, CELLS // features.shape[-1], divisor_override=1)
+    return (mass.to(features.dtype).flatten(1)[:, None] @ features.flatten(2).mT)[:, 0]

@@ -38,6 +38,7 @@ class Places(NamedTuple):
         frame: Frame of the close look around that point.
         heat: Unnormalised log-probability over the cells of the close look's square, row by row.
         level: Unnormalised log-probability over heights.
+        turn: Unnormalised log-probability over headings of the hand, relative to the frame's.
         refined: The point after the close look, world, m.
     """
 
@@ -46,6 +47,7 @@ class Places(NamedTuple):
     frame: Anchor
     heat: Float[Tensor, "B N*N"]
     level: Float[Tensor, "B levels"]
+    turn: Float[Tensor, "B turns"]
     refined: Float[Tensor, "B 3"]
 
 

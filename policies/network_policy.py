@@ -18,6 +18,7 @@ from model.network import Network, parameter_count
 from model.objectives import load_objective
 from model.observation import ObservationBatch
 from model.qwen.config import DTYPES, QwenConfig
+from model.qwen.encoder import QwenEncoder, merge
 from model.trunk import Trunk
 from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
 
@@ -57,6 +58,8 @@ class NetworkPolicy(Policy):
         try:
             self._device = torch.device(device)
             self._network = network.to(self._device).eval()
+            if isinstance(network.encoder, QwenEncoder):
+                merge(network.encoder)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {device!r} cannot be used ({error}). Try cpu.") from error
         if self._dtype != torch.float32:

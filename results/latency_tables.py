@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from results.latency import CALL, HEAD, LatencyRecord, PolicyLatency, ratio
-from results.tables import markdown_table
+from results.tables import NONE, hardware_text, markdown_table
 
-NONE = "–"
 _SPANS = ("preprocess", "backbone", "context", "head", "postprocess")
 
 
@@ -13,7 +12,7 @@ def latency_tables(records: Sequence[LatencyRecord]) -> str:
     """Markdown: a heading for each machine, below it each of its runs with conditions and table, oldest first."""
     by_hardware: dict[str, list[LatencyRecord]] = {}
     for record in sorted(records, key=lambda record: record.created):
-        by_hardware.setdefault(hardware_text(record), []).append(record)
+        by_hardware.setdefault(hardware_text(record.hardware), []).append(record)
     sections = []
     for hardware, runs in sorted(by_hardware.items()):
         sections.append(f"### {hardware}\n")
@@ -47,13 +46,6 @@ def latency_table(record: LatencyRecord) -> str:
             row.append(_ms(times.percentiles(CALL)["p50"] + record.backbone_times.percentiles("backbone")["p50"]))
         rows.append(row)
     return markdown_table(header, rows, left=3)
-
-
-def hardware_text(record: LatencyRecord) -> str:
-    """The machine in words."""
-    hardware = record.hardware
-    cpu = f"{hardware.get('cpu', 'unknown CPU')}, {hardware.get('cores', '?')} cores"
-    return cpu if hardware.get("device", "cpu") == "cpu" else f"{hardware['device']} ({cpu})"
 
 
 def conditions_text(record: LatencyRecord) -> str:

@@ -91,6 +91,12 @@ class Paired:
         reach = float(t.ppf(0.5 + confidence / 2, tasks - 1)) * sqrt(variance / tasks)
         return max(mean - reach, -1.0), min(mean + reach, 1.0)
 
+    @property
+    def carries_over(self) -> bool:
+        """Whether `task_interval` leaves 0 out: the difference is one of tasks like these, not only of these tasks."""
+        interval = self.task_interval()
+        return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
     def verdict(self, first: str, second: str, adjusted_p: float) -> str:
         """What the test shows, in words.
 
@@ -102,9 +108,7 @@ class Paired:
         if adjusted_p >= SIGNIFICANCE:
             return "no difference shown"
         better = first if self.difference > 0 else second
-        carries = self.task_interval()
-        everywhere = carries is not None and (carries[0] > 0 or carries[1] < 0)
-        return f"{better} better" if everywhere else f"{better} better on these tasks"
+        return f"{better} better" if self.carries_over else f"{better} better on these tasks"
 
 
 def pair(first: Run, second: Run) -> Paired:
@@ -113,13 +117,8 @@ def pair(first: Run, second: Run) -> Paired:
     Raises:
         PairingError: Another protocol, other episodes, or an episode that one of them did not finish.
     """
-    one, other = first.header, second.header
+    check_protocols(first, second)
     names = f"{first.path} and {second.path}"
-    if (one.suite, one.protocol_hash) != (other.suite, other.protocol_hash):
-        raise PairingError(
-            f"{names} were run under different protocols ({one.suite} {one.protocol_hash}, {other.suite} "
-            f"{other.protocol_hash}): run both under one."
-        )
     before, after = _by_id(first), _by_id(second)
     if before.keys() != after.keys():
         example = sorted(before.keys() ^ after.keys())[0]
@@ -137,6 +136,20 @@ def pair(first: Run, second: Run) -> Paired:
         n, only_first, only_second = by_task.get(record.task, (0, 0, 0))
         by_task[record.task] = n + 1, only_first + (won == (True, False)), only_second + (won == (False, True))
     return Paired(counts[True, True], counts[True, False], counts[False, True], counts[False, False], by_task)
+
+
+def check_protocols(first: Run, second: Run) -> None:
+    """Refuses two runs of different protocols.
+
+    Raises:
+        PairingError: Names both.
+    """
+    one, other = first.header, second.header
+    if (one.suite, one.protocol_hash) != (other.suite, other.protocol_hash):
+        raise PairingError(
+            f"{first.path} and {second.path} were run under different protocols ({one.suite} {one.protocol_hash}, "
+            f"{other.suite} {other.protocol_hash}): run both under one."
+        )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -4,19 +4,16 @@
     line 2+  {"kind": "episode", ...}               one a finished episode, in the order in which they finished
              {"kind": "resumed", ...}               one each time an interrupted run went on
 
-A line is written once, flushed and fsynced; nothing is ever rewritten. A torn last line (the process was killed while
-writing) is dropped, and its episode runs again. Committed records: `results/records/<suite>/<policy>/<run>.jsonl`.
+A torn last line (the process was killed while writing) is dropped, and its episode runs again. Records are written by
+`results.record_writer`. Committed ones: `results/records/<suite>/<policy>/<run>.jsonl`.
 """
 
-import fcntl
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 SCHEMA = 1
 OUTCOMES = ("success", "failure", "error")
@@ -147,6 +144,8 @@ class EpisodeRecord:
         sim_seconds: Wall time by part of the simulator, seconds.
         actions: Native action vectors that were played, rounded to 6 decimals: the episode can be replayed from them.
         video: Path of the video relative to the record's folder; None without one.
+        delays_s: Time of each call of the policy on the virtual clock (`envs.clock`), seconds; None, and not written,
+            where the simulator waited for the policy.
     """
 
     id: str
@@ -167,6 +166,7 @@ class EpisodeRecord:
     sim_seconds: dict[str, float] = field(default_factory=dict)
     actions: tuple[tuple[float, ...], ...] = ()
     video: str | None = None
+    delays_s: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -219,77 +219,6 @@ def without_times(record: EpisodeRecord) -> dict[str, Any]:
     return {name: value for name, value in asdict(record).items() if name not in TIME_FIELDS}
 
 
-class RecordWriter:
-    """Appends episodes to a record; each line is on disk when `append` returns. Use as a context manager.
-
-    A lock keeps a second process from writing to the same file; the system drops it when this process ends.
-
-    Args:
-        path: The record; its folder is made if needed.
-        header: Header of a new run; None to go on with an existing one (its torn last line is cut off).
-
-    Raises:
-        RecordError: The file exists (new run), is not a readable record (existing run), or another process writes it.
-    """
-
-    def __init__(self, path: Path, header: Header | None = None) -> None:
-        self.path = path
-        if header is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = path.open("r+b" if header is None else "x+b")
-        except FileExistsError:
-            raise RecordError(f"{path} exists already: choose another path, or resume it.") from None
-        except FileNotFoundError:
-            raise RecordError(f"there is no record at {path} to resume: check the path.") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise RecordError(f"{path} is being written by another process: wait for it, or stop it.") from None
-        if header is not None:
-            self._write({"kind": "header"} | asdict(header))
-            _sync_folder(path.parent)
-        else:
-            self._cut_torn_line()
-
-    def append(self, record: EpisodeRecord) -> None:
-        """Writes one episode."""
-        self._write({"kind": "episode"} | asdict(record))
-
-    def note_resumed(self, circumstances: Mapping[str, Any]) -> None:
-        """Notes that the run goes on: `created`, `git_sha`, `packages`, `python`, `hardware` of now."""
-        self._write({"kind": "resumed"} | dict(circumstances))
-
-    def close(self) -> None:
-        """Closes the file and drops the lock. Safe to call twice."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _write(self, data: Mapping[str, Any]) -> None:
-        line = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _cut_torn_line(self) -> None:
-        content = self._file.read()
-        lines = content.splitlines(keepends=True)
-        if lines and _parse(lines[-1]) is None:
-            content = content[: -len(lines[-1])]
-            self._file.truncate(len(content))
-        self._file.seek(len(content))
-        if content and not content.endswith(b"\n"):
-            self._file.write(b"\n")
-
-
 def read_run(path: str | Path) -> Run:
     """Reads a record; a torn last line is dropped.
 
@@ -300,7 +229,7 @@ def read_run(path: str | Path) -> Run:
     if not path.is_file():
         raise RecordError(f"there is no record at {path}: check the path.")
     lines = path.read_bytes().splitlines()
-    parsed = [_parse(line) for line in lines]
+    parsed = [parse_line(line) for line in lines]
     if parsed and parsed[-1] is None:
         parsed.pop()
     if not parsed or parsed[0] is None or parsed[0].get("kind") != "header":
@@ -334,7 +263,8 @@ def read_run(path: str | Path) -> Run:
     return Run(path, header, tuple(ordered), tuple(resumed))
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """A line as plain data; None for a torn or foreign one."""
     try:
         data = json.loads(line)
     except ValueError:
@@ -363,12 +293,6 @@ def _episode(data: Mapping[str, Any]) -> EpisodeRecord:
     latency["ms"] = tuple(latency["ms"])
     values["latency"] = Latency(**latency)
     values["actions"] = tuple(tuple(action) for action in values["actions"])
+    if values.get("delays_s") is not None:
+        values["delays_s"] = tuple(values["delays_s"])
     return EpisodeRecord(**values)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,12 +9,16 @@ Rules:
    episodes; then it equals the pooled rate, and the pooled Wilson interval is an interval for it.
 4. The pooled interval says how well these episodes pin down the rate on these tasks. It treats episodes as
    independent draws and says nothing about other tasks or about training the same policy again.
+5. An episode that ended in an error was attempted and not scored. It counts as a failure; but where fewer than 95 % of
+   the attempts were scored, the numbers are about the errors, and no verdict is given (`Coverage`).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scipy.stats import binomtest
+
+MIN_COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,33 @@ class Rate:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Its Wilson interval, see `wilson`."""
         return wilson(self.successes, self.n, confidence)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Scored out of attempted episodes.
+
+    Attributes:
+        scored: Episodes that ended as a success or a failure.
+        attempted: Those and the ones that ended in an error, at least 1.
+    """
+
+    scored: int
+    attempted: int
+
+    def __post_init__(self) -> None:
+        if self.attempted < 1 or not 0 <= self.scored <= self.attempted:
+            raise ValueError(f"{self.scored} scored of {self.attempted} attempted episodes is not a coverage")
+
+    @property
+    def value(self) -> float:
+        """The share, 0 .. 1."""
+        return self.scored / self.attempted
+
+    @property
+    def enough(self) -> bool:
+        """At least `MIN_COVERAGE`: a verdict may be given."""
+        return self.value >= MIN_COVERAGE
 
 
 def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

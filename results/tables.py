@@ -1,6 +1,9 @@
 """Tables as Markdown text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NONE = "–"  # a cell without a value
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -27,6 +30,13 @@ def percent(value: float, digits: int = 0) -> str:
     scale = 10**digits
     rounded = int(100 * value * scale + 0.5 + 1e-9) / scale
     return f"{rounded:.{digits}f}"
+
+
+def hardware_text(hardware: Mapping[str, Any]) -> str:
+    """A record's `hardware` in words."""
+    device = hardware.get("device", "cpu")
+    cpu = f"{hardware.get('cpu', 'unknown CPU')}, {hardware.get('cores', '?')} cores"
+    return cpu if device == "cpu" else f"{device} ({cpu})"
 
 
 def _escape(cell: str) -> str:

@@ -123,13 +123,22 @@ class PretrainConfig(LoopConfig):
     """Settings of an encoder's pre-training; see `LoopConfig` for the rest.
 
     Attributes:
+        encoder: Weights of an encoder that was pre-trained before. Its close look alone is trained on, for a tenth of
+            the cost of a step: the larger part stays as it is, and what it makes of an observation is kept. Without
+            --recolour and --warp, which change that.
         probe_weight: Weight of the action probe's loss.
+        recolour: Share of the observations whose instruction names a colour that get other colours, in the views and
+            in the sentence (`train.recolour`).
+        warp: Random shifts, turns and zooms of the views, as a share of the largest (`train.warp`).
     """
 
     learning_rate: float = 1e-3
-    probe_weight: float = 0.3
+    encoder: Path | None = None
+    probe_weight: float = 0.5
+    recolour: float = 0.7
+    warp: float = 1.0
 
     @property
     def trained(self) -> str:
-        """The encoder."""
-        return "encoder"
+        """The encoder, or its close look alone."""
+        return "encoder" if self.encoder is None else "encoder_close"

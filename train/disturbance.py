@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-YAW_PER_CM = 10.0  # degrees: standard deviation of the turn about the vertical, for each centimetre of position
+YAW_PER_CM = 20.0  # degrees: standard deviation of the turn about the vertical, for each centimetre of position
 TILT_PER_CM = 2.0  # degrees: of the turn about a horizontal axis
 LARGEST = 2.5  # standard deviations
 # How an episode is tried, one after the other, before it is played undisturbed: share of the size, and carefully.

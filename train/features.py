@@ -43,13 +43,26 @@ class FeatureCache:
                     if free is not None and needed > _SHARE * free:
                         raise MemoryError(f"they take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
         self._make: Callable[..., Any] = type(made)
+        self._types = [tensor.dtype for tensor in made]
         self._features = [torch.cat(column) for column in zip(*parts, strict=True)]
         size = _size(self._features) / 2**30
         print(f"features of {len(data)} frames: {size:.2f} GiB, {time.monotonic() - began:.0f} s", flush=True)
 
+    @classmethod
+    def if_it_fits(
+        cls, look: Callable[[ObservationBatch], Any], data: TrainingData, batch_size: int, device: str
+    ) -> "FeatureCache | None":
+        """The features, or None and a line that says why."""
+        try:
+            return cls(look, data, batch_size, device)
+        except MemoryError as error:
+            print(f"features are not kept: {error}. The encoder runs at every step.", flush=True)
+            return None
+
     def rows(self, rows: Tensor, device: str) -> Any:
         """The features of some frames, as `look` would give them."""
-        return self._make(*(tensor[rows].to(device) for tensor in self._features))
+        pairs = zip(self._features, self._types, strict=True)
+        return self._make(*(tensor[rows].to(device, dtype) for tensor, dtype in pairs))
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:

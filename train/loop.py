@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from envs.spec import InputError
 from train.config import LoopConfig
 from train.data import TrainingData, augment, step_rows
 from train.distributed import World
@@ -56,6 +57,12 @@ class Trainer(ABC):
     def __init__(self, config: LoopConfig, network: nn.Module, data: TrainingData) -> None:
         self.config, self.data = config, data
         self.world = World.join(config.device)
+        share = config.batch_size // self.world.size
+        if config.accumulate > share:
+            raise InputError(
+                f"--accumulate {config.accumulate} pieces do not fit the {share} observations a step of each of "
+                f"{self.world.size} processes. Take fewer pieces, or a larger --batch-size."
+            )
         self.device = self.world.device(config.device)
         self.network = network.to(self.device)
         self.ema = deepcopy(self.network).eval().requires_grad_(False)

@@ -2,10 +2,12 @@
 
     python -m train.pretrain --suite rlbench18
     python -m train.pretrain --suite rlbench18 --validation data/rlbench18_validation --steps 8000
+    python -m train.pretrain --suite rlbench18 --encoder runs/train/rlbench18_encoder/encoder.safetensors --steps 6000
 
 No objective takes part: the encoder learns to find the next end-effector position in the views, and to tell actions
-apart (`model.pointer`, `model.probe`). The folder of the run gets `encoder.safetensors`, for `train.run --encoder`,
-`metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C, SIGTERM) goes on with the same command.
+apart (`model.pointer`, `model.probe`). With --encoder its close look is trained on, cheaply. The folder of the run gets
+`encoder.safetensors`, for `train.run --encoder`, `metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C,
+SIGTERM) goes on with the same command.
 """
 
 import sys
@@ -15,12 +17,12 @@ import torch
 import tyro
 
 from envs.spec import InputError
-from envs.suite import load_suite
-from model.checkpoint import ENCODER, save_checkpoint
+from model.checkpoint import ENCODER, load_encoder, save_checkpoint
 from model.encoder import Encoder
 from model.network import fresh_network
 from model.probe import ActionProbe
 from train.config import PretrainConfig
+from train.console import run_command
 from train.data import check_crop, prepare
 from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import cameras_of, facts_of
@@ -45,7 +47,8 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     """
     check(config)
     torch.set_num_threads(config.threads)
-    facts = facts_of(config, None, demos)
+    before = None if config.encoder is None else load_encoder(config.encoder)
+    facts = facts_of(config, None, demos, None if before is None else before.facts)
     if not cameras_of(facts):
         raise InputError(
             f"the cameras of {config.suite} are not calibrated: there is nothing to pre-train an encoder with. Train "
@@ -56,10 +59,13 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     watched = None if demos.held_out is None else prepare(demos.held_out, True, 1, facts.normalizer, facts.vocabulary)
     encoder = fresh_network(facts.network, config.seed).encoder
     assert isinstance(encoder, Encoder)
+    if before is not None:
+        encoder.load_state_dict(before.weights)
+        facts.training["encoder"] = before.sha256
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         probe = ActionProbe(encoder.config.width, data.mask)
-    trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer)
+    trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer, facts.vocabulary)
     path = config.folder / "encoder.safetensors"
 
     def keep() -> None:
@@ -72,21 +78,15 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Command line. Returns the exit code: 0, 2 on a user's mistake, 130 when interrupted."""
+    """Command line. Returns the exit code; see `run_command`."""
     config = tyro.cli(PretrainConfig, args=args, description=__doc__, prog="python -m train.pretrain")
-    try:
-        load_suite(config.suite)
-        check(config)
+
+    def run() -> str:
         path = pretrain(config, read_demonstrations(config))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "stopped", file=sys.stderr)
-        return 130
-    print(f"encoder: {path}")
-    print(f"train over it: python -m train.run --suite {config.suite} --encoder {path} --objective drifting")
-    return 0
+        again = f"python -m train.run --suite {config.suite} --encoder {path} --objective drifting"
+        return f"encoder: {path}\ntrain over it: {again}"
+
+    return run_command(config, run)
 
 
 if __name__ == "__main__":

@@ -75,8 +75,11 @@ class TrainProgress:
                     f"position {errors[f'{task}/position_cm']:.2f} cm, "
                     f"within 1 cm {100 * errors[f'{task}/within_1cm']:.0f} %, "
                     f"rotation {errors[f'{task}/rotation_deg']:.1f} degrees, "
+                    f"within 10 degrees {100 * errors[f'{task}/within_10deg']:.0f} %, "
                     f"gripper {100 * errors[f'{task}/gripper']:.0f} %"
                 )
+            if f"{task}/found" in errors:
+                text += f", found within 4 cm {100 * errors[f'{task}/found']:.0f} %"
             self._console.print(f"step {step}  {task}: {text}", markup=False)
 
     def aside(self, text: str) -> None:

@@ -25,11 +25,11 @@ import torch
 import tyro
 
 from envs.spec import InputError
-from envs.suite import load_suite
 from model.checkpoint import load_encoder, save_checkpoint
 from model.network import fresh_network
 from model.objectives import Objective, load_objective
 from train.config import TrainConfig
+from train.console import run_command
 from train.data import check_crop, prepare
 from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import cameras_of, facts_of
@@ -105,22 +105,16 @@ def train(config: TrainConfig, demos: Demonstrations) -> Path:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Command line. Returns the exit code: 0, 2 on a user's mistake, 130 when interrupted."""
+    """Command line. Returns the exit code; see `run_command`."""
     config = tyro.cli(TrainConfig, args=args, description=__doc__, prog="python -m train.run")
-    try:
-        load_suite(config.suite)
-        check(config)
+
+    def run() -> str:
         objective_of(config)
         path = train(config, read_demonstrations(config))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "stopped", file=sys.stderr)
-        return 130
-    print(f"checkpoint: {path}")
-    print(f"evaluate it: python -m envs.run --suite {config.suite} --policy {config.objective} --checkpoint {path}")
-    return 0
+        again = f"python -m envs.run --suite {config.suite} --policy {config.objective} --checkpoint {path}"
+        return f"checkpoint: {path}\nevaluate it: {again}"
+
+    return run_command(config, run)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from envs.spec import InputError
-from train.config import LoopConfig, TrainConfig
+from train.config import LoopConfig, PretrainConfig, TrainConfig
 from train.data import TrainingData
 from train.loop import Trainer
 from train.metrics import MetricsLog
@@ -40,6 +40,8 @@ def check(config: LoopConfig) -> None:
         raise InputError("--ema must lie between 0 and 1, --learning-rate and --clip above 0.")
     if config.jitter < 0 or config.crop < 0:
         raise InputError("--jitter and --crop must not be negative; 0 is off.")
+    if isinstance(config, PretrainConfig) and not (0 <= config.recolour <= 1 and 0 <= config.warp <= 2):
+        raise InputError("--recolour must lie between 0 and 1, --warp between 0 and 2; 0 is off.")
     if isinstance(config, TrainConfig):
         if config.rollout_every < 0:
             raise InputError("--rollout-every must not be negative; 0 is off.")

@@ -6,20 +6,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.anchor import from_offsets, to_offsets
+from model.anchor import from_offsets, heading_of, to_offsets
+from model.cameras import project
 from model.encoder import Encoder
 from model.network import Network
-from model.normalize import Normalizer
+from model.normalize import ROTATION_6D, Normalizer
 from model.objectives.base import Objective
-from model.observation import EncoderOutput
+from model.observation import EncoderOutput, ObservationBatch
 from model.pointer import places_loss
 from model.probe import ActionProbe
 from model.qwen.encoder import QwenEncoder, set_stage
+from model.text import Vocabulary
 from train.config import PretrainConfig, TrainConfig
 from train.data import Batch, TrainingData
-from train.errors import action_errors
+from train.errors import TRAVELLING, action_errors, decisions
 from train.features import FeatureCache
 from train.loop import Trainer
+from train.recolour import Recolouring
+from train.warp import in_warped, random_warps, warped
+
+FOUND = 0.04  # m: nearer than the next object mostly is
 
 
 class EncoderTrainer(Trainer):
@@ -28,22 +34,63 @@ class EncoderTrainer(Trainer):
     config: PretrainConfig
 
     def __init__(
-        self, config: PretrainConfig, encoder: Encoder, probe: ActionProbe, data: TrainingData, normalizer: Normalizer
+        self,
+        config: PretrainConfig,
+        encoder: Encoder,
+        probe: ActionProbe,
+        data: TrainingData,
+        normalizer: Normalizer,
+        vocabulary: Vocabulary,
     ) -> None:
+        if config.encoder is not None:
+            encoder.requires_grad_(False)
+            for part in (encoder.local, encoder.fusion):
+                assert part is not None  # the cameras are calibrated
+                part.requires_grad_(True)
         super().__init__(config, nn.ModuleDict({"encoder": encoder, "probe": probe}), data)
         self.normalizer = normalizer
+        self.recolouring = Recolouring(vocabulary)
+        self.features: FeatureCache | None = None
+        self._wants_features = config.encoder is not None
+
+    def train_step(self) -> dict[str, float]:
+        """See `Trainer.train_step`."""
+        if self._wants_features:
+            self._wants_features = False
+            with self.autocast():
+                look = _parts(self.network)[0].look
+                self.features = FeatureCache.if_it_fits(look, self.data, self.config.batch_size, self.device)
+        return super().train_step()
 
     def losses(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """See `Trainer.losses`: `probe`, and what `places_loss` gives."""
         encoder, probe = _parts(self.network)
-        batch = self.batch(rows, rng)
+        batch, maps = self.batch(rows, rng), None
         with self.autocast():
-            encoded = encoder(batch.observations, batch.goal, rng)
+            if self.features is not None:
+                seen = self.features.rows(rows, self.device)
+            elif self.config.encoder is not None:
+                seen = encoder.look(batch.observations)
+            else:
+                batch, moved, maps = self.moved(batch, rng)
+                seen = encoder.look(moved)
+            encoded = encoder.focus(batch.observations, seen, batch.goal, rng, maps)
         target = to_offsets(batch.target[:, 0, 0], encoded.anchor, self.normalizer)
         guess = probe.loss(encoded.tokens, encoded.mask, target)
-        total, metrics = _places(encoded, encoder, batch)
+        total, metrics = _places(encoded, encoder, batch, maps)
         total = total + self.config.probe_weight * guess
         return total, {"loss": total.item(), "probe": guess.item()} | metrics
+
+    def moved(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, ObservationBatch, Tensor | None]:
+        """A batch recoloured, the observations to look at, and how their views were moved (`Encoder.point`)."""
+        config = self.config
+        if config.recolour:
+            batch = self.recolouring(batch, config.recolour, rng)
+        seen = batch.observations
+        if not config.warp:
+            return batch, seen, None
+        maps = random_warps(*seen.images.shape[:2], config.warp, rng).to(seen.images.device)
+        return batch, seen._replace(images=warped(seen.images, maps)), maps
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> dict[str, float]:
@@ -111,16 +158,13 @@ class PolicyTrainer(Trainer):
         if self.staged is not None:
             stage = self.config.backbone.stage(self.step)
             frozen = stage == "frozen"
-            set_stage(self.staged, stage)
+            if self.staged.stage != stage:
+                set_stage(self.staged, stage)
         if frozen and self._wants_features:
             self._wants_features = False
-            try:
-                with self.autocast():
-                    self.features = FeatureCache(
-                        self.network.encoder.look, self.data, self.config.batch_size, self.device
-                    )
-            except MemoryError as error:
-                print(f"features are not kept: {error}. The encoder runs at every step.", flush=True)
+            with self.autocast():
+                look = self.network.encoder.look
+                self.features = FeatureCache.if_it_fits(look, self.data, self.config.batch_size, self.device)
         if not frozen:
             self.features = None
         return super().train_step()
@@ -183,12 +227,20 @@ class Found:
             self._places["refined_cm"].append(encoded.places.refined.cpu())
 
     def errors(self, data: TrainingData) -> dict[str, float]:
-        """See `action_errors`; with calibrated cameras also `all/point_cm` and `all/refined_cm`, medians."""
-        errors = action_errors(torch.cat(self._actions), data.target[:, 0], data.task, self._normalizer)
-        if data.goal is not None:
-            for name, places in self._places.items():
-                if places:
-                    errors[f"all/{name}"] = 100 * (torch.cat(places) - data.goal).norm(dim=-1).median().item()
+        """See `action_errors`.
+
+        With calibrated cameras also `all/point_cm` and `all/refined_cm`, medians, and `travelling/found`: of the frames
+        where the hand has to go elsewhere, the share that the views' pointers met within 4 cm of the right place.
+        """
+        hand = None if data.goal is None else data.tip
+        errors = action_errors(torch.cat(self._actions), data.target[:, 0], data.task, self._normalizer, hand)
+        if data.goal is not None and self._places["point_cm"]:
+            miss = {name: (torch.cat(places) - data.goal).norm(dim=-1) for name, places in self._places.items()}
+            errors |= {f"all/{name}": 100 * far.median().item() for name, far in miss.items()}
+            native = self._normalizer.to_action(data.target[:, 0].numpy())
+            travelling = decisions(data.tip.numpy(), native)[TRAVELLING]
+            if travelling.any():
+                errors[f"{TRAVELLING}/found"] = (miss["point_cm"][travelling] < FOUND).float().mean().item()
         return errors
 
 
@@ -196,9 +248,15 @@ def _parts(network: Any) -> tuple[Encoder, ActionProbe]:
     return network["encoder"], network["probe"]
 
 
-def _places(encoded: EncoderOutput, encoder: Encoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+def _places(
+    encoded: EncoderOutput, encoder: Encoder, batch: Batch, maps: Tensor | None = None
+) -> tuple[Tensor, dict[str, float]]:
     """The encoder's own loss; nothing without calibrated cameras."""
     if encoded.places is None or batch.goal is None:
         return encoded.tokens.new_zeros(()), {}
     sizes = encoder.config
-    return places_loss(encoded.places, sizes.cameras, sizes.heights, batch.observations.tip, batch.goal)
+    image = project(sizes.cameras, batch.observations.tip, batch.goal)
+    if maps is not None:
+        image = in_warped(image, maps)
+    heading = heading_of(batch.target[:, 0, 0, ROTATION_6D])
+    return places_loss(encoded.places, image, sizes.heights, batch.goal, heading)

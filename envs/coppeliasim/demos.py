@@ -20,11 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from envs.spec import Episode, InputError
 from envs.suite import Suite
 
 LOW_DIM = "low_dim_obs.pkl"
 VARIATION = "variation_number.pkl"
+_SAME_PLACE = 0.02  # m, parts of a unit quaternion, rad: how far settling objects differ; other scenes by far more
 _LAYOUTS = (
     "<task>/all_variations/episodes/episode0 (PerAct) or <task>/variation0/episodes/episode0 (RLBench). "
     "Name the folder of one split, such as .../test"
@@ -128,6 +131,35 @@ def load_demo(stored: StoredDemo) -> Any:
         )
     demo[0].misc = misc | {"variation_index": stored.variation}
     return demo
+
+
+def starting_demo(suite: Suite, demos: Path, episode: Episode) -> Any:
+    """Reads the demonstration that an episode starts as.
+
+    Raises:
+        InputError: There is none, its variation is another, or it cannot be read.
+    """
+    stored = stored_demo(suite, demos, episode)
+    if stored.variation != episode.variation:
+        raise InputError(
+            f"{episode.id} should start as {stored.folder}, which has variation {stored.variation}: take the "
+            "variations from the demonstrations (Suite.with_demos; python -m envs.run --demos does)."
+        )
+    return load_demo(stored)
+
+
+def same_scene(raw: Any, start: Any) -> bool:
+    """Whether objects and joints are where a demonstration has them; True where it did not record that.
+
+    Args:
+        raw: RLBench's observation of the restored scene.
+        start: The demonstration's first.
+    """
+    restored, stored = (getattr(observation, "task_low_dim_state", None) for observation in (raw, start))
+    if restored is None or stored is None or np.shape(restored) != np.shape(stored):
+        return True
+    # By size alone: a quaternion and its negative are one rotation, and half a turn may be given as either.
+    return bool(np.allclose(np.abs(restored), np.abs(stored), rtol=0.0, atol=_SAME_PLACE))
 
 
 def _pooled(root: Path) -> list[tuple[int, StoredDemo]]:

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from envs.coppeliasim import install
-from envs.coppeliasim.demos import load_demo, stored_demo
+from envs.coppeliasim.demos import same_scene, starting_demo
 from envs.coppeliasim.keyframes import Keyframe, keyframes
 from envs.coppeliasim.observe import observation_config, observe, switch_cameras
 from envs.coppeliasim.rng import OwnGenerator, seed_global
+from envs.coppeliasim.studio import Studio
 from envs.rlbench.facts import keyframe_task
 from envs.rlbench.state import positive
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
@@ -26,7 +27,6 @@ ADAPTER_VERSION = 2
 _IGNORE_COLLISIONS = 1.0
 # RLBench plans with a sampler that cannot be seeded: what fails once may succeed.
 _ATTEMPTS = 10
-_SAME_PLACE = 0.02  # m, parts of a unit quaternion, rad: how far settling objects differ; other scenes by far more
 _REMEDY = "Check DISPLAY, COPPELIASIM_ROOT, and that CoppeliaSim, PyRep and RLBench fit each other"
 
 
@@ -88,7 +88,7 @@ class CoppeliaEnv(Env):
         self._task: Any = None
         self._episode: Episode | None = None
         self._rng = OwnGenerator()
-        self._picture_camera: tuple[tuple[int, int], Any] | None = None
+        self._studio = Studio()
         self._launch(task)
 
     # -- the simulator -------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class CoppeliaEnv(Env):
     def close(self) -> None:
         """Shuts the simulator down. Safe to call twice."""
         environment, self._environment, self._task = self._environment, None, None
-        self._episode, self._picture_camera = None, None
+        self._episode, self._studio = None, Studio()
         if environment is None:
             return
         CoppeliaEnv._launched = None
@@ -159,7 +159,7 @@ class CoppeliaEnv(Env):
             raise InputError(f"{self.spec.task} has variations 0..{self.spec.variations - 1}, not {episode.variation}.")
         self._keyframes: Iterator[Keyframe] | None = None
         self._steps, self._open = 0, True
-        demo = None if self._demos is None else self._stored(episode, self._demos)
+        demo = None if self._demos is None else starting_demo(self._suite, self._demos, episode)
         try:
             descriptions, raw = self._restore(episode, demo)
         except SimulatorError:
@@ -168,15 +168,6 @@ class CoppeliaEnv(Env):
             raise SimulatorError(f"RLBench cannot set {episode.id} up: {_said(error)}") from error
         self._episode, self._demo, self._instruction = episode, demo, str(descriptions[0])
         return self._observe(raw)
-
-    def _stored(self, episode: Episode, demos: Path) -> Any:
-        stored = stored_demo(self._suite, demos, episode)
-        if stored.variation != episode.variation:
-            raise InputError(
-                f"{episode.id} should start as {stored.folder}, which has variation {stored.variation}: take the "
-                "variations from the demonstrations (Suite.with_demos; python -m envs.run --demos does)."
-            )
-        return load_demo(stored)
 
     def _restore(self, episode: Episode, demo: Any) -> tuple[list[str], Any]:
         with self._rng():
@@ -187,7 +178,7 @@ class CoppeliaEnv(Env):
                 return drawn
             for _ in range(_ATTEMPTS):
                 descriptions, raw = self._task.reset_to_demo(demo)
-                if _same_scene(raw, demo[0]):
+                if same_scene(raw, demo[0]):
                     return descriptions, raw
         raise SimulatorError(
             f"{episode.id}: RLBench restores another scene than its stored demonstration's, {_ATTEMPTS} times in a "
@@ -290,34 +281,12 @@ class CoppeliaEnv(Env):
 
     def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
         """A picture from the place that RLBench has for a camera for people."""
-        from pyrep.const import RenderMode
-        from pyrep.objects.dummy import Dummy
-        from pyrep.objects.vision_sensor import VisionSensor
-
-        if self._picture_camera is None or self._picture_camera[0] != (height, width):
-            if self._picture_camera is not None:
-                self._picture_camera[1].remove()
-            camera = VisionSensor.create([width, height], explicit_handling=True, render_mode=RenderMode.OPENGL)
-            camera.set_pose(Dummy("cam_cinematic_placeholder").get_pose())
-            self._picture_camera = (height, width), camera
-        camera = self._picture_camera[1]
-        camera.handle_explicitly()
-        picture: np.ndarray = (np.clip(camera.capture_rgb(), 0.0, 1.0) * 255).astype(np.uint8)
-        return picture
+        return self._studio.picture(height, width)
 
     def _need_episode(self) -> Episode:
         if self._episode is None:
             raise RuntimeError("reset the environment first")
         return self._episode
-
-
-def _same_scene(raw: Any, start: Any) -> bool:
-    """Whether objects and joints are where a demonstration has them; True where it did not record that."""
-    restored, stored = (getattr(observation, "task_low_dim_state", None) for observation in (raw, start))
-    if restored is None or stored is None or np.shape(restored) != np.shape(stored):
-        return True
-    # By size alone: a quaternion and its negative are one rotation, and half a turn may be given as either.
-    return bool(np.allclose(np.abs(restored), np.abs(stored), rtol=0.0, atol=_SAME_PLACE))
 
 
 def _said(error: BaseException) -> str:

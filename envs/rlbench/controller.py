@@ -4,17 +4,21 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from envs.rlbench import panda
+from envs.rlbench.kinematics import Kinematics
 from envs.rlbench.pose import Pose
 from envs.rlbench.state import FINGER_OPEN
 from envs.rlbench.world import TIMESTEP, World
+from envs.spec import SimulatorError
 
 _TIP_SPEED = 0.45  # m/s: fast enough to be cheap, slow enough that pushed objects do not fly
 _TIP_TURN = 2.0  # rad/s
 _JOINT_SPEED = 1.6  # rad/s
 _RAMP = 0.12  # s of acceleration and of deceleration
 _TICK = 10  # physics steps between two servo commands
+TICK_HZ = 1 / (_TICK * TIMESTEP)
 _SETTLED = 0.004  # rad
 _SETTLE_LIMIT = 0.4  # s
 _FINGER_SPEED = 0.2  # m/s
@@ -38,6 +42,14 @@ class Controller:
         self._world = world
         self._attach = attach
         self.open = True
+
+    def place(self, posture: Float[np.ndarray, "7"]) -> None:
+        """Puts the arm into a posture (joint angles, rad) and opens the fingers: at once, without physics."""
+        world = self._world
+        world.data.qpos[world.arm_qpos] = posture
+        world.data.qpos[world.finger_qpos] = FINGER_OPEN
+        world.command(posture)
+        world.command_fingers(FINGER_OPEN)
 
     def follow(self, path: Float[np.ndarray, "n 7"], tip_of: Callable[[np.ndarray], Pose]) -> Iterator[float]:
         """Drives along a joint path; yields the share of the motion done, 0..1.
@@ -67,6 +79,12 @@ class Controller:
             world.step(_TICK)
             yield 1.0
 
+    def stand(self, ticks: int) -> Iterator[float]:
+        """Keeps the servos' targets for so many ticks."""
+        for _ in range(ticks):
+            self._world.step(_TICK)
+            yield 1.0
+
     def grip(self, opening: bool) -> Iterator[float]:
         """Opens or closes the gripper; nothing happens when it is in that state already."""
         if opening == self.open:
@@ -89,6 +107,19 @@ class Controller:
             touched = world.touched()
             if touched:
                 world.attach(touched[0])
+
+
+def start_posture(kinematics: Kinematics) -> Float[np.ndarray, "7"]:
+    """Joint angles (rad) in which every episode starts.
+
+    Raises:
+        SimulatorError: The arm cannot reach the start pose.
+    """
+    start = Pose(np.array(panda.START_POSITION), Rotation.from_quat(panda.START_QUATERNION))
+    joints = kinematics.solve(start, np.array(panda.START_GUESS), iterations=200)
+    if joints is None:
+        raise SimulatorError("the start pose is out of reach")
+    return joints
 
 
 def _schedule(path: Float[np.ndarray, "n 7"], tip_of: Callable[[np.ndarray], Pose]) -> Float[np.ndarray, "n"]:

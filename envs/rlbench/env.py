@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.spatial.transform import Rotation
 
-from envs.rlbench import panda
-from envs.rlbench.controller import Controller
+from envs.rlbench.controller import TICK_HZ, Controller, start_posture
 from envs.rlbench.facts import keyframe_task
 from envs.rlbench.planner import Planner, PlanningError
 from envs.rlbench.pose import Pose
-from envs.rlbench.render import Cameras, focus_shadows
+from envs.rlbench.render import Cameras
 from envs.rlbench.state import FINGER_OPEN, positive, proprioception
-from envs.rlbench.task import Keyframe, PlacementError, Task
-from envs.rlbench.world import CHANGED, PICTURE_QUALITY, Quality, World
+from envs.rlbench.studio import Studio
+from envs.rlbench.task import Keyframe, PlacementError, Task, compile_world
+from envs.rlbench.world import Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite
 from model.actions import GRIPPER, POSITION, QUATERNION, ActionError, check_action
@@ -49,6 +49,8 @@ class MujocoEnv(Env):
         intermediate_observations: See `take_intermediate`.
     """
 
+    wait_hz = TICK_HZ
+
     def __init__(self, suite: Suite, task: type[Task]) -> None:
         """Compiles the task's world and opens its cameras.
 
@@ -64,15 +66,13 @@ class MujocoEnv(Env):
             raise InputError(f"suite option grasp must be 'attach' or 'physical', not {grasp!r}.")
         self._attach = grasp == "attach"
         self._task_class = task
-        self._world = _world(task, Quality(samples=suite.options["multisampling"]))
+        self._world = compile_world(task, Quality(samples=suite.options["multisampling"]))
         self._planner = Planner(self._world)
-        self._start = self._start_posture()
+        self._start = start_posture(self._planner.kinematics)
         # Now, not with the first observation: where GL is missing a run must end before it has begun.
         size = self.spec.cameras[0].height, self.spec.cameras[0].width
         self._cameras: Cameras | None = Cameras(self._world, *size)
-        # Pictures for people come from a second, prettier model of the same scene, made when first asked for.
-        self._studio: World | None = None
-        self._studio_cameras: dict[tuple[int, int], Cameras] = {}
+        self._studio = Studio(task, self._world)
         self._frames: list[np.ndarray] = []
         self._intermediate: list[Observation] = []
         self._episode: Episode | None = None
@@ -102,12 +102,9 @@ class MujocoEnv(Env):
     def _try_reset(self, episode: Episode, rng: np.random.Generator) -> bool:
         world = self._world
         world.restore()
-        world.data.qpos[world.arm_qpos] = self._start
-        world.data.qpos[world.finger_qpos] = FINGER_OPEN
-        world.command(self._start)
-        world.command_fingers(FINGER_OPEN)
-        self._task = self._task_class()
         self._controller = Controller(world, self._attach)
+        self._controller.place(self._start)
+        self._task = self._task_class()
         try:
             self._task.place_root(world, rng)
             self._task.place(world, episode.variation, rng)
@@ -118,21 +115,7 @@ class MujocoEnv(Env):
         world.forward()
         self._task.start(world)
         self._keyframes = self._task.expert(world)
-        return self._solvable(self._keyframes) and not self._task.success(world)
-
-    def _solvable(self, keyframes: list[Keyframe]) -> bool:
-        """Whether the arm can reach the keyframes one after the other, collisions ignored."""
-        posture = self._start
-        for keyframe in keyframes:
-            line = self._planner.line(posture, keyframe.pose)
-            if line is not None:
-                posture = line[-1]
-                continue
-            solutions = [] if keyframe.linear else self._planner.kinematics.solutions(keyframe.pose, posture)
-            if not solutions:
-                return False
-            posture = solutions[0]
-        return True
+        return self._planner.follows(self._keyframes, self._start) and not self._task.success(world)
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
         """See `Env.step`."""
@@ -160,6 +143,16 @@ class MujocoEnv(Env):
             raise SimulatorError("the physics diverged")
         self._steps += 1
         return StepResult(self._observe(), done, StepInfo(success=done, seconds=self._seconds))
+
+    def wait(self, ticks: int) -> tuple[bool, StepInfo]:
+        """See `Env.wait`: the servos keep their targets, what else moves moves on, and success is looked for."""
+        self._need_episode()
+        self._seconds = {"planning": 0.0, "physics": 0.0, "rendering": 0.0}
+        self._frames, self._intermediate = [], []
+        done = self._run(self._controller.stand(ticks), [])
+        if not np.isfinite(self._world.data.qpos).all():
+            raise SimulatorError("the physics diverged")
+        return done, StepInfo(success=done, seconds=self._seconds)
 
     def _run(self, motion: Iterator[float], marks: list[float]) -> bool:
         """Plays a motion; true as soon as the task succeeds."""
@@ -215,18 +208,7 @@ class MujocoEnv(Env):
 
     def picture(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """A picture for people from any camera: multisampling and shadows, unlike the observation."""
-        if self._studio is None:
-            self._studio = _world(self._task_class, PICTURE_QUALITY, (720, 1280))
-            focus_shadows(self._studio)
-        world = self._studio
-        if (height, width) not in self._studio_cameras:
-            self._studio_cameras[height, width] = Cameras(world, height, width, shadows=True)
-        for name in CHANGED:
-            getattr(world.model, name)[:] = getattr(self._world.model, name)
-        world.data.qpos[:] = self._world.data.qpos
-        mujoco.mj_kinematics(world.model, world.data)
-        mujoco.mj_camlight(world.model, world.data)
-        return self._studio_cameras[height, width].image(camera)
+        return self._studio.picture(camera, height, width)
 
     def take_frames(self) -> list[UInt8[np.ndarray, "h w 3"]]:
         """Frames of the last step's motion; empty unless `record_frames` is set."""
@@ -307,21 +289,9 @@ class MujocoEnv(Env):
             raise RuntimeError("reset the environment first")
         return self._episode
 
-    def _start_posture(self) -> Float[np.ndarray, "7"]:
-        start = Pose(np.array(panda.START_POSITION), Rotation.from_quat(panda.START_QUATERNION))
-        joints = self._planner.kinematics.solve(start, np.array(panda.START_GUESS), iterations=200)
-        if joints is None:
-            raise SimulatorError("the start pose is out of reach")
-        return joints
-
     def close(self) -> None:
         """See `Env.close`."""
-        for cameras in (self._cameras, *self._studio_cameras.values()):
-            if cameras is not None:
-                cameras.close()
-        self._cameras, self._studio, self._studio_cameras = None, None, {}
-
-
-def _world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128)) -> World:
-    blueprint = task()
-    return World(blueprint.assets(), blueprint.files(), blueprint.bodies(), task.graspable, quality, size)
+        if self._cameras is not None:
+            self._cameras.close()
+            self._cameras = None
+        self._studio.close()

@@ -6,6 +6,7 @@ same, as the PerAct fork does. Obstacles are fixed and articulated parts (table,
 and neither is a body that the arm touches where the motion starts or ends: the arm is meant to touch it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import mujoco
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from envs.rlbench import lab
 from envs.rlbench.kinematics import Kinematics
 from envs.rlbench.pose import Pose
+from envs.rlbench.task import Keyframe
 from envs.rlbench.world import World
 
 _LINE_STEP = 0.02  # m between inverse-kinematics solutions along a line
@@ -101,6 +103,25 @@ class Planner:
                 return None
             path.append(joints)
         return np.stack(path)
+
+    def follows(self, keyframes: Sequence[Keyframe], start: Float[np.ndarray, "7"]) -> bool:
+        """Whether the arm can reach the keyframes one after the other, collisions ignored.
+
+        Args:
+            keyframes: The expert's.
+            start: Posture before the first, rad.
+        """
+        posture = start
+        for keyframe in keyframes:
+            line = self.line(posture, keyframe.pose)
+            if line is not None:
+                posture = line[-1]
+                continue
+            solutions = [] if keyframe.linear else self.kinematics.solutions(keyframe.pose, posture)
+            if not solutions:
+                return False
+            posture = solutions[0]
+        return True
 
     def _touched(self, joints: Float[np.ndarray, "7"]) -> Int[np.ndarray, "k"]:
         """Bodies that the arm penetrates in a posture."""

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from envs.rlbench.lab import WORKSPACE_HIGH, WORKSPACE_LOW, WORKSPACE_Z
 from envs.rlbench.pose import Pose, yaw_pose
-from envs.rlbench.world import World
+from envs.rlbench.world import Quality, World
 from envs.rlbench.wrist import equivalent
 
 _PLACEMENT_TRIES = 200
@@ -109,6 +109,12 @@ class Task(ABC):
                 world.forward()
                 return
         raise PlacementError(f"{self.name}: the task does not fit the workspace")
+
+
+def compile_world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128)) -> World:
+    """The world of a task; see `World`."""
+    blueprint = task()
+    return World(blueprint.assets(), blueprint.files(), blueprint.bodies(), task.graspable, quality, size)
 
 
 def scatter(

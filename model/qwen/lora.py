@@ -7,7 +7,7 @@ updates away.
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from envs.spec import InputError
 from model.qwen.files import packages
@@ -59,29 +59,6 @@ def has_lora(module: nn.Module) -> bool:
 def lora_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Names and LoRA parameters."""
     return ((name, parameter) for name, parameter in module.named_parameters() if MARK in name)
-
-
-def lora_state(module: nn.Module) -> dict[str, Tensor]:
-    """Copies of the LoRA weights alone, by parameter name."""
-    return {name: parameter.detach().clone() for name, parameter in lora_parameters(module)}
-
-
-def load_lora(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Takes over what `lora_state` gave, of a module with LoRA of the same rank and layers.
-
-    Raises:
-        InputError: The names or shapes differ.
-    """
-    mine = dict(lora_parameters(module))
-    theirs = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if {name: tuple(parameter.shape) for name, parameter in mine.items()} != theirs:
-        raise InputError(
-            f"these {len(theirs)} LoRA weights do not fit the backbone's {len(mine)}. "
-            "Build the backbone with the rank and layers that they were trained with."
-        )
-    with torch.no_grad():
-        for name, parameter in mine.items():
-            parameter.copy_(weights[name])
 
 
 def merge_lora(backbone: nn.Module) -> None:

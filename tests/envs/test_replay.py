@@ -87,6 +87,20 @@ def test_a_record_that_ends_too_early_departs(played, tmp_path, capsys):
     assert "the record ends after 1 actions" in capsys.readouterr().out
 
 
+def test_a_record_with_a_latency_is_not_replayed_but_played_again(played, tmp_path, capsys):
+    record, again = played("expert", "--latency", "100ms"), tmp_path / "again.jsonl"
+    assert replay.main([str(record), "--out", str(again)]) == 2
+    assert (
+        f"{record} was played with a latency: play it again with its policy and "
+        f"python -m envs.run --latency trace:{record}." in capsys.readouterr().err
+    )
+    assert not again.exists()
+    # Which can be done.
+    words = ["--suite", "mock", "--policy", "expert", "--episodes", "4", "--latency", f"trace:{record}"]
+    assert run.main([*words, "--out", str(again)]) == 0
+    assert [without_times(e) for e in read_run(again).episodes] == [without_times(e) for e in read_run(record).episodes]
+
+
 def test_errors_are_left_out_and_counted(played, tmp_path, capsys):
     def change(data):
         if data.get("task") == "reach":

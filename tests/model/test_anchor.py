@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from model.actions import EMBODIMENTS
-from model.anchor import OFFSET_UNIT, SHIFT, Anchor, disturbed, from_offsets, to_offsets, upright
+from model.anchor import OFFSET_UNIT, SHIFT, Anchor, disturbed, from_offsets, heading_of, to_offsets, upright
 from model.normalize import ROTATION_6D, Normalizer
 
 
@@ -72,3 +72,12 @@ def test_targets_do_not_teach_the_point(normalizer):
     point = torch.zeros(2, 3, requires_grad=True)
     for anchor in (upright(point), disturbed(point, torch.Generator().manual_seed(0))):
         assert not to_offsets(torch.randn(2, 1, 128), anchor, normalizer).requires_grad
+
+
+@pytest.mark.parametrize("yaw", [-3.0, -1.0, 0.0, 0.5, 2.5])
+def test_the_heading_of_a_hand_is_its_turn_about_the_vertical(yaw):
+    """Tilting about the hand's own axes does not change it."""
+    down = Rotation.from_euler("z", yaw) * Rotation.from_quat([0.0, 1.0, 0.0, 0.0])
+    for tilt in (Rotation.identity(), Rotation.from_euler("x", 0.7), Rotation.from_euler("y", -1.2)):
+        columns = (down * tilt).as_matrix()[:, :2].T.reshape(-1)
+        assert heading_of(torch.tensor(columns)).item() == pytest.approx(yaw, abs=1e-6)

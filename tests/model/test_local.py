@@ -92,7 +92,7 @@ def test_the_refined_point_is_where_the_heat_is():
             frame = Anchor(POINT, torch.tensor([turn]))
             place = POINT + torch.einsum("bij,bj->bi", frame.axes, torch.tensor([[0.03, -0.045, 0.0]]))
             found = look(spot(place), TIP, frame, torch.zeros(1, 16))
-            assert (found.point - place).norm() < 0.004
+            assert (found.anchor.point - place).norm() < 0.004
 
 
 def test_the_refined_height_is_where_the_levels_say():
@@ -102,9 +102,12 @@ def test_the_refined_height_is_where_the_levels_say():
         for parameter in look.parameters():
             parameter.zero_()
         images, goal = spot(POINT), torch.zeros(1, 16)
-        assert torch.allclose(look(images, TIP, upright(POINT), goal).point[0, 2], POINT[0, 2], atol=0.001)
+        found = look(images, TIP, upright(POINT), goal).anchor
+        assert torch.allclose(found.point[0, 2], POINT[0, 2], atol=0.001)
         look.level[2].bias -= (level_heights(HEIGHTS) - 0.86).square() * 1e6
-        assert torch.allclose(look(images, TIP, upright(POINT), goal).point[0, 2], torch.tensor(0.86), atol=0.001)
+        assert torch.allclose(
+            look(images, TIP, upright(POINT), goal).anchor.point[0, 2], torch.tensor(0.86), atol=0.001
+        )
 
 
 def test_its_place_can_be_learned():
@@ -122,5 +125,5 @@ def test_its_place_can_be_learned():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        misses.append((found.point - places)[:, :2].norm(dim=-1).mean().item())
+        misses.append((found.anchor.point - places)[:, :2].norm(dim=-1).mean().item())
     assert losses[-1] < losses[0] - 3 and max(misses[-3:]) < CELL / 2

@@ -11,6 +11,7 @@ from model.anchor import SHIFT
 from model.cameras import CameraModel
 from model.checkpoint import FORMAT, CheckpointFacts, load_checkpoint, save_checkpoint
 from model.encoder import EncoderConfig
+from model.heading import TURNS, headings
 from model.local import TOKENS
 from model.network import Network, NetworkConfig, fresh_network, parameter_count
 from model.normalize import Normalizer
@@ -141,7 +142,10 @@ def test_calibration_adds_a_point_and_a_close_look():
     assert torch.equal(other.places.pointer, output.places.pointer)
     assert output.tokens.shape[1] == without.tokens.shape[1] + TOKENS
     assert not torch.allclose(other.places.point, output.places.point, atol=1e-2)
-    assert torch.equal(output.anchor.point, output.places.refined) and (output.anchor.turn == 0).all()
+    assert torch.equal(output.anchor.point, output.places.refined)
+    best = headings()[output.places.turn.argmax(-1)]
+    away = torch.remainder(output.anchor.turn - best + torch.pi, 2 * torch.pi) - torch.pi
+    assert (away.abs() < 3 * 2 * torch.pi / TURNS).all() and (output.places.frame.turn == 0).all()
     assert torch.equal(output.places.frame.point, output.places.point)
 
 

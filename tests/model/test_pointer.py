@@ -1,15 +1,18 @@
 """The losses of the places, and the point in space where the views' pointers meet."""
 
+import math
+
 import pytest
 import torch
 
 from model.anchor import Anchor
 from model.cameras import CameraModel, project
 from model.encoder import Encoder, EncoderConfig
+from model.heading import headings
 from model.local import CELLS, HALF, level_heights
 from model.observation import Places
 from model.parts import pixel_grid
-from model.pointer import heat_loss, level_loss, places_loss, pointer_loss
+from model.pointer import heat_loss, level_loss, places_loss, pointer_loss, turn_loss
 
 TURN = (0.0, 0.0, 0.0, 1.0)
 # From above (looking along -z), from the side (along -x: up is z), and one on the end effector.
@@ -21,6 +24,8 @@ CAMERAS = (
 TIP = torch.tensor([[0.1, -0.2, 0.6, 0.0, 0.0, 0.0, 1.0]])
 HEIGHTS = (0.0, 0.5)
 POINT = torch.tensor([[0.15, -0.1, 0.2]])
+HEADING = 0.4
+AHEAD = torch.tensor([HEADING])
 
 
 def heat(centre: torch.Tensor, cells: int, width: float = 0.05, unseen: float = -20.0) -> torch.Tensor:
@@ -72,7 +77,34 @@ def test_the_views_pointers_meet_at_the_point_they_show(encoder):
     blind = heat(elsewhere, 32)
     blind[0, 0, -1] = 20.0
     assert (encoder.point(blind, TIP) - POINT).norm() < 0.005
-    assert (encoder.point(heat(elsewhere, 32), TIP) - POINT).norm() > 0.05
+    # They also outvote one that is sure of another place.
+    assert (encoder.point(heat(elsewhere, 32), TIP) - POINT).norm() < 0.005
+
+
+def test_rays_to_different_objects_do_not_meet(encoder):
+    """Each view sees both objects. One prefers the other object than the two that agree; so does none alone."""
+    other = torch.tensor([[-0.15, 0.1, 0.2]])
+    here, there = project(CAMERAS, TIP, POINT), project(CAMERAS, TIP, other)
+    assert (there.abs() < 1).all() and ((here - there).abs().amax(-1) > 0.15).all()
+    for odd in range(3):
+        liking = torch.full((1, 3, 1), 0.8)
+        liking[0, odd] = -0.7
+        logits = torch.logaddexp(heat(here, 32) + liking, heat(there, 32))
+        assert (encoder.point(logits, TIP) - POINT).norm() < 0.05
+        assert (encoder.point(torch.logaddexp(heat(here, 32), heat(there, 32) + liking), TIP) - other).norm() < 0.05
+
+
+def test_views_that_were_moved_show_the_same_point(encoder):
+    """Each turned, zoomed and shifted by itself: what they show lies elsewhere, the ray is the same."""
+    turn = torch.tensor([0.1, -0.15, 0.0])
+    zoom = torch.tensor([0.9, 1.1, 1.0])
+    shift = torch.tensor([[0.1, -0.05], [-0.08, 0.1], [0.0, 0.06]])
+    rows = [torch.stack([turn.cos(), -turn.sin()], -1), torch.stack([turn.sin(), turn.cos()], -1)]
+    maps = torch.cat([zoom[:, None, None] * torch.stack(rows, dim=1), shift[..., None]], dim=-1)[None]
+    image = project(CAMERAS, TIP, POINT)
+    moved = torch.linalg.solve(maps[..., :2], (image - maps[..., 2])[..., None])[..., 0]
+    assert (encoder.point(heat(moved, 32), TIP, maps) - POINT).norm() < 0.008
+    assert (encoder.point(heat(moved, 32), TIP) - POINT).norm() > 0.03
 
 
 def test_where_no_view_sees_anything_the_point_is_the_end_effector(encoder):
@@ -84,7 +116,7 @@ def test_a_second_candidate_does_not_pull_the_point_between_the_two(encoder):
     image = project(CAMERAS, TIP, POINT)
     second = image + torch.tensor([0.5, 0.3])
     logits = torch.logaddexp(heat(image, 32), heat(second, 32) - 0.4)
-    assert (encoder.point(logits, TIP) - POINT).norm() < 0.01
+    assert (encoder.point(logits, TIP) - POINT).norm() < 0.05
 
 
 def test_the_point_teaches_pointer_and_gains(encoder):
@@ -121,25 +153,31 @@ def places(refined: torch.Tensor, heat_at: tuple[float, float], turn: float = 0.
     bump = -(pixel_grid(CELLS) - torch.tensor([heat_at])).square().sum(-1) / 0.01
     level = -((level_heights(HEIGHTS) - refined[:, 2:]) / 0.01).square()
     frame = Anchor(POINT, torch.tensor([turn]))
-    return Places(heat(project(CAMERAS, TIP, POINT), 32), POINT, frame, bump[None], level, refined)
+    headed = -(torch.remainder(headings() - (HEADING - turn) + torch.pi, 2 * torch.pi) - torch.pi).square() * 70
+    return Places(heat(project(CAMERAS, TIP, POINT), 32), POINT, frame, bump[None], level, headed[None], refined)
 
 
 def test_places_cost_least_at_the_goal():
     goal = POINT + torch.tensor([[0.02, -0.01, 0.01]])
     here = (0.02 / HALF, -0.01 / HALF)
-    best, metrics = places_loss(places(goal, here), CAMERAS, HEIGHTS, TIP, goal)
+    best, metrics = places_loss(places(goal, here), project(CAMERAS, TIP, goal), HEIGHTS, goal, AHEAD)
     assert metrics["refined_cm"] == pytest.approx(0, abs=1e-3) and metrics["point_cm"] == pytest.approx(2.449, abs=0.01)
     for refined, at in ((goal + 0.01, here), (goal, (-here[0], here[1])), (goal, (here[0], -here[1]))):
-        assert places_loss(places(refined, at), CAMERAS, HEIGHTS, TIP, goal)[0] > best + 0.05
+        assert places_loss(places(refined, at), project(CAMERAS, TIP, goal), HEIGHTS, goal, AHEAD)[0] > best + 0.05
+    image = project(CAMERAS, TIP, goal)
+    assert places_loss(places(goal, here), image, HEIGHTS, goal, AHEAD + 0.3)[0] > best + 0.5
     # In a square that is turned by a quarter the goal lies elsewhere.
-    turned = places_loss(places(goal, (here[1], -here[0]), torch.pi / 2), CAMERAS, HEIGHTS, TIP, goal)[0]
+    turned = places_loss(
+        places(goal, (here[1], -here[0]), torch.pi / 2), project(CAMERAS, TIP, goal), HEIGHTS, goal, AHEAD
+    )[0]
     assert torch.allclose(turned, best, atol=1e-3)
 
 
 def test_a_goal_outside_the_square_teaches_the_pointer_alone():
     goal = POINT + torch.tensor([[2 * HALF, 0.0, 0.0]])
     costs = [
-        places_loss(places(refined, (0.1, 0.1)), CAMERAS, HEIGHTS, TIP, goal)[0] for refined in (POINT, POINT + 0.05)
+        places_loss(places(refined, (0.1, 0.1)), project(CAMERAS, TIP, goal), HEIGHTS, goal, AHEAD)[0]
+        for refined in (POINT, POINT + 0.05)
     ]
     assert torch.equal(*costs)
 
@@ -152,3 +190,19 @@ def test_levels_are_taught_the_height():
     ]
     assert min(losses) == losses[0] and losses[3] > losses[1] + 1
     assert torch.allclose(level_loss(logits, torch.tensor([0.2]), HEIGHTS), torch.tensor(128.0).log())
+
+
+def test_headings_are_taught_across_the_seam():
+    """Against the cross-entropy written out; the first and the last heading are neighbours."""
+    logits = torch.randn(1, 72, generator=torch.Generator().manual_seed(0))
+    angles = [math.radians(5 * k + 2.5 - 180) for k in range(72)]
+    for heading in (0.3, 3.13, -3.13, 3.13 + 2 * math.pi):
+        gaps = [abs(angle - heading) % (2 * math.pi) for angle in angles]
+        weights = [math.exp(-((min(gap, 2 * math.pi - gap) / math.radians(5)) ** 2) / 2) for gap in gaps]
+        log = logits[0].double() - logits[0].double().exp().sum().log()
+        expected = -sum(weight / sum(weights) * log[k].item() for k, weight in enumerate(weights))
+        assert turn_loss(logits, torch.tensor([heading])).item() == pytest.approx(expected, abs=1e-4)
+    seam = torch.zeros(1, 72)
+    seam[0, [0, 71]] = 10.0
+    losses = [turn_loss(seam, torch.tensor([heading])).item() for heading in (math.pi, -math.pi, 3.0, 0.0)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and losses[0] < losses[2] < losses[3]

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from model.network import Network, fresh_network
 from model.objectives import load_objective
 from model.observation import ObservationBatch
 from model.qwen.encoder import QwenEncoder
+from model.qwen.lora import lora_parameters
 from model.qwen.tokens import QwenTokens
 from model.trunk import TrunkConfig
 from policies.drifting import DriftingPolicy
@@ -52,6 +54,22 @@ def qwen(folder):
 def act(policy, obs, task=TASK, seed=0):
     policy.reset(task, seed)
     return policy.act(obs).actions
+
+
+def test_lora_is_merged_and_still_counts(folder):
+    facts = qwen_facts(folder, lora_rank=2)
+    network = alive(fresh_network(facts.network, 0))
+    obs = synthetic_observation(TASK)
+    plain = act(NetworkPolicy(facts, deepcopy(network)), obs)
+    for _, parameter in lora_parameters(network.encoder):
+        parameter.data += 0.3
+    adapted = deepcopy(network)
+    policy = NetworkPolicy(facts, network)
+    assert not list(lora_parameters(policy.network.encoder)) and list(lora_parameters(adapted.encoder))
+    made = act(policy, obs)
+    assert np.abs(made - plain).max() > 1e-3
+    policy.network.encoder = adapted.encoder.eval()
+    np.testing.assert_allclose(made, act(policy, obs), atol=1e-4)
 
 
 def test_a_qwen_policy_acts_as_its_parts_do(qwen):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from results.leaderboard import load_entries
+from results.entries import load_entries
 from results.records import RECORDS_DIR, percentiles, read_run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,13 +1,14 @@
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from envs.spec import InputError
 from envs.suite import SeedBlock, Suite
-from results import leaderboard
-from results.leaderboard import build
-from results.records import EpisodeRecord, Header, Latency, PolicyFacts, RecordError, RecordWriter
+from results import entries, leaderboard
+from results.record_writer import RecordWriter
+from results.records import EpisodeRecord, Header, Latency, PolicyFacts, RecordError
 
 SUITE = Suite(
     name="tiny",
@@ -57,7 +58,7 @@ HEADER = Header(
 
 @pytest.fixture(autouse=True)
 def tiny_suite(monkeypatch):
-    monkeypatch.setattr(leaderboard, "load_suite", lambda name: {"tiny": SUITE}[name])
+    monkeypatch.setattr(entries, "load_suite", lambda name: {"tiny": SUITE}[name])
 
 
 def record(folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0, facts=None, **header):
@@ -90,6 +91,11 @@ def table_row(page, table, label):
     header, _, *rows = blocks[table]
     (cells,) = [row for row in rows if row[0] == label]
     return dict(zip(header, cells, strict=True))
+
+
+def build(records: Path) -> str:
+    """The page alone."""
+    return leaderboard.build(records)[Path("leaderboard.md")]
 
 
 def run_main(monkeypatch, *arguments):
@@ -167,6 +173,9 @@ def test_two_records_of_a_policy_are_refused_by_name(tmp_path):
         ({"n": 2, "successes": (1, 1)}, "2 of the 5 test episodes of open_drawer"),
         ({"n": 6}, "and 1 others"),
         ({"drop": 3}, "3 of 10 episodes are missing"),
+        ({"protocol": HEADER.protocol | {"latency": {"source": "fixed"}}}, "played with a latency. Only complete runs"),
+        ({"config": {"until": "drifting vs flow", "alpha": 0.05}}, "stopped by its results .--until.. Only complete"),
+        ({"config": {"until": "drifting vs flow"}, "drop": 3}, "stopped by its results"),
     ],
 )
 def test_partial_runs_are_refused_by_name(tmp_path, changes, message):
@@ -200,33 +209,44 @@ def test_page_without_records_says_so(tmp_path):
     assert "no records yet" in build(tmp_path)
 
 
-def test_check_passes_on_the_written_page_and_fails_on_any_other(tmp_path, monkeypatch, capsys):
-    record(tmp_path)
-    paths = "--records", tmp_path, "--out", tmp_path / "page.md"
+def test_check_passes_on_what_was_written_and_fails_on_anything_else(tmp_path, monkeypatch, capsys):
+    record(tmp_path / "records")
+    paths = "--records", tmp_path / "records", "--out", tmp_path
+    written, folder = tmp_path / "leaderboard.md", tmp_path / "results/pareto"
     assert run_main(monkeypatch, "--check", *paths) == 1  # no page yet
-    assert not (tmp_path / "page.md").exists()
+    assert not written.exists() and not folder.exists()
     assert run_main(monkeypatch, *paths) == 0
     assert run_main(monkeypatch, "--check", *paths) == 0
-    page = (tmp_path / "page.md").read_bytes()
+    page, (picture,) = written.read_bytes(), folder.iterdir()
+    assert f"(results/pareto/{picture.name})" in page.decode() and picture.read_text().startswith("<svg")
 
     capsys.readouterr()
     changed = page.replace(b"80 (4/5)", b"100 (5/5)")
-    (tmp_path / "page.md").write_bytes(changed)
+    written.write_bytes(changed)
     assert run_main(monkeypatch, "--check", *paths) == 1
     captured = capsys.readouterr()
     assert "100 (5/5)" in captured.out
     assert "python -m results.leaderboard" in captured.err
-    assert (tmp_path / "page.md").read_bytes() == changed
+    assert written.read_bytes() == changed
 
-    (tmp_path / "page.md").write_bytes(page.replace(b"\n", b"\r\n"))
+    written.write_bytes(page.replace(b"\n", b"\r\n"))
     assert run_main(monkeypatch, "--check", *paths) == 1
+    written.write_bytes(page)
+    picture.write_text(picture.read_text().replace("</svg>", " </svg>"))
+    assert run_main(monkeypatch, "--check", *paths) == 1
+    assert run_main(monkeypatch, *paths) == 0
+
+    (folder / "of_a_table_that_is_gone.svg").write_text("<svg></svg>")
+    assert run_main(monkeypatch, "--check", *paths) == 1
+    assert "belongs to no table" in capsys.readouterr().out
+    assert run_main(monkeypatch, *paths) == 0 and list(folder.iterdir()) == [picture]
 
 
 def test_mistakes_exit_with_2_and_write_nothing(tmp_path, monkeypatch, capsys):
-    record(tmp_path, drop=1)
-    assert run_main(monkeypatch, "--records", tmp_path, "--out", tmp_path / "page.md") == 2
+    record(tmp_path / "records", drop=1)
+    assert run_main(monkeypatch, "--records", tmp_path / "records", "--out", tmp_path / "out") == 2
     assert "missing" in capsys.readouterr().err
-    assert not (tmp_path / "page.md").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_committed_page_is_what_the_committed_records_say(monkeypatch):

@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from test_leaderboard import HEADER, SUITE, record, table_row
+from test_leaderboard import HEADER, SUITE, build, record, table_row
 
-from results import leaderboard
-from results.leaderboard import build
+from results import entries
 from results.paired import Paired, PairingError, holm, pair
 from results.records import EpisodeRecord, Run
 
 
 @pytest.fixture(autouse=True)
 def tiny_suite(monkeypatch):
-    monkeypatch.setattr(leaderboard, "load_suite", lambda name: {"tiny": SUITE}[name])
+    monkeypatch.setattr(entries, "load_suite", lambda name: {"tiny": SUITE}[name])
 
 
 def counts(*cells):

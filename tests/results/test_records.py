@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 
 from results.provenance import circumstances
+from results.record_writer import RecordWriter
 from results.records import (
     EpisodeRecord,
     Header,
     Latency,
     PolicyFacts,
     RecordError,
-    RecordWriter,
     episode_key,
     percentiles,
     read_run,

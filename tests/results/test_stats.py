@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from results.stats import Rate, task_mean, wilson
+from results.stats import Coverage, Rate, task_mean, wilson
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,12 @@ def test_no_mean_over_unequal_or_no_tasks():
         task_mean([Rate(1, 3), Rate(20, 25)])
     with pytest.raises(ValueError, match="at least one"):
         task_mean([])
+
+
+def test_coverage_is_enough_from_95_percent():
+    assert Coverage(95, 100).enough
+    assert not Coverage(94, 100).enough
+    assert Coverage(18, 19).value == pytest.approx(0.947, abs=5e-4)
+    for scored, attempted in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="not a coverage"):
+            Coverage(scored, attempted)

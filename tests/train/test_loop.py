@@ -3,10 +3,13 @@ import signal
 from dataclasses import replace
 
 import pytest
+import torch
 from made_up import CAMERAS, calibrate, config, dataset, demonstrations
 
 from envs.spec import InputError
 from model.checkpoint import load_checkpoint
+from model.objectives import mse
+from model.objectives.base import noise_chunk
 from train import run as train_run
 from train.demonstrations import Demonstrations
 from train.loop import Trainer, learning_rate
@@ -70,16 +73,19 @@ def test_every_objective_resumes_exactly(tmp_path, monkeypatch, objective):
     assert load_checkpoint(whole, objective).sha256 == load_checkpoint(parts, objective).sha256
 
 
-def test_a_batch_in_pieces_is_the_same_batch(tmp_path):
-    """Up to rounding: without noise of the network's input, which differs."""
-    norms = []
+def test_a_batch_in_pieces_is_the_same_batch(tmp_path, monkeypatch):
+    """Up to rounding, where nothing is random; the pieces (2, 2 and 1 observations) are not of one size."""
+    monkeypatch.setattr(mse, "noise_chunk", lambda *args: torch.zeros_like(noise_chunk(*args)))
+    metrics = []
     for accumulate in (1, 3):
         settings = config(
-            tmp_path, objective="mse", out=tmp_path / str(accumulate), accumulate=accumulate, batch_size=6, steps=1
+            tmp_path, objective="mse", out=tmp_path / str(accumulate), accumulate=accumulate, batch_size=5, steps=1
         )
         train_run.train(replace(settings, precision="float32", jitter=0.0), demonstrations())
-        norms.append(json.loads((settings.folder / "metrics.jsonl").read_text().splitlines()[0])["loss"])
-    assert norms[0] == pytest.approx(norms[1], rel=0.2)
+        metrics.append(json.loads((settings.folder / "metrics.jsonl").read_text().splitlines()[0]))
+    whole, pieces = metrics
+    for name in ("loss", "gradient_norm"):
+        assert pieces[name] == pytest.approx(whole[name], rel=1e-4)
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path):

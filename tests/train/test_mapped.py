@@ -20,6 +20,7 @@ from train.lerobot.hub import locate
 from train.lerobot.memory import available_memory
 from train.lerobot.write import encode_episode, write_dataset
 from train.mapping import read as mapped
+from train.mapping.columns import names_rgb
 from train.mapping.mapping import load_mapping
 from train.mapping.read import read_mapped
 
@@ -161,6 +162,38 @@ def test_cameras_must_be_colour(mapping, dataset, column, feature, reason):
     root = dataset(others={column: (declared | feature, cells)})
     with pytest.raises(InputError, match=rf"camera 'front'.*{reason}.*Choose one of: observation\.images\.front\."):
         read_mapped(mapping(cameras={"front": column}), root)
+
+
+def test_all_cameras_are_the_rgb_ones(mapping, dataset):
+    """Depth, segmentation and masks stay out, whatever they are stored as."""
+    seen = [plain((k, 2 * k, 3 * k)) for k in range(N)]
+    others = {
+        f"observation.images.{name}": images(seen)
+        for name in ("wrist.rgb", "wrist.depth", "front_segmentation", "mask", "scene_pcd")
+    }
+    root = dataset(others=others)
+    demos = read_mapped(mapping(cameras="all"), root)
+    assert sorted(demos.cameras) == ["front", "wrist.rgb"]
+    view = demos.cameras.index("wrist.rgb")
+    np.testing.assert_array_equal(demos.images[:, view, 0, 0], [(k, 2 * k, 3 * k) for k in range(N)])
+
+
+def test_no_camera_at_all(mapping, dataset):
+    root = dataset(videos=None, others={"observation.images.depth": images([plain((1, 2, 3))] * N)})
+    with pytest.raises(InputError, match=r"cameras: all, but .* has no colour images"):
+        read_mapped(mapping(cameras="all"), root)
+
+
+@pytest.mark.parametrize("name", ["front", "observation.images.left_shoulder", "rgb", "cam_high", "egocentric"])
+def test_names_of_rgb_columns(name):
+    assert names_rgb(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["depth", "frontDepth", "seg", "instance_segmentation", "gripper_mask", "cam.xyz", "pointCloud", "cam_ir"]
+)
+def test_names_of_other_columns(name):
+    assert not names_rgb(name)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,30 @@ def test_pretraining_resumes_exactly(tmp_path, monkeypatch):
     assert load_encoder(pretrained(tmp_path, monkeypatch)).sha256 == whole.sha256
 
 
+def test_augmentation_changes_the_weights_and_can_be_left_out(tmp_path, monkeypatch):
+    shas = set()
+    for name, changes in {"both": {}, "warp": {"recolour": 0.0}, "none": {"recolour": 0.0, "warp": 0.0}}.items():
+        shas.add(load_encoder(pretrained(tmp_path / name, monkeypatch, **changes)).sha256)
+    assert len(shas) >= 2  # the sentences of this dataset may name no colour
+
+
+def test_the_close_look_is_trained_on_alone(tmp_path, monkeypatch):
+    first = pretrained(tmp_path, monkeypatch)
+    second = pretrained(tmp_path / "second", monkeypatch, encoder=first)
+    before, after = load_encoder(first), load_encoder(second)
+    assert after.facts.training["encoder"] == before.sha256
+    same = {name: torch.equal(before.weights[name], after.weights[name]) for name in before.weights}
+    assert {name.split(".")[0] for name, equal in same.items() if not equal} == {"local", "fusion"}
+    assert all(same[name] for name in same if not name.startswith(("local.", "fusion.")))
+    monkeypatch.setattr("train.features._SHARE", 0.0)  # no memory for what is kept: the same weights, more slowly
+    slowly = load_encoder(pretrained(tmp_path / "slowly", monkeypatch, encoder=first, precision="float32"))
+    monkeypatch.undo()
+    kept = load_encoder(pretrained(tmp_path / "kept", monkeypatch, encoder=first, precision="float32"))
+    moved = torch.cat([(kept.weights[name].float() - before.weights[name].float()).flatten() for name in same])
+    apart = torch.cat([(kept.weights[name].float() - slowly.weights[name].float()).flatten() for name in same])
+    assert apart.norm() < 0.2 * moved.norm()  # what is kept is rounded
+
+
 def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):
     path = pretrained(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=r"pre-trained encoder, not a policy.*--encoder"):

@@ -140,6 +140,12 @@ def test_impossible_settings_are_refused(tmp_path, changes, named):
         check(config(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("changes", [{"recolour": 1.5}, {"warp": -0.1}, {"warp": 3.0}])
+def test_impossible_settings_of_pretraining_are_refused(changes):
+    with pytest.raises(InputError, match="--recolour must lie between 0 and 1, --warp between 0 and 2"):
+        check(PretrainConfig("mock", **changes))
+
+
 def test_possible_settings_are_not_refused(tmp_path):
     check(config(tmp_path, rollout_every=2, rollout_tasks=("pick",), crop=4))
     check(config(tmp_path, rollout_tasks=("of another suite",)))  # off: nothing is played

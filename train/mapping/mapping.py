@@ -7,7 +7,7 @@
       rotation: rotation_vector      # quaternion_xyzw | euler_xyz | rotation_vector; none for joints
       gripper: 0_closed_1_open       # the numbers that mean closed and open; none without a gripper
       control_mode: delta            # keyframe | position | delta
-    cameras: {front: observation.images.image}    # name of the view: image or video column
+    cameras: {front: observation.images.image}    # name of the view: image or video column; or all, of RGB
     image_size: 128                  # views are resized to squares of so many pixels, a multiple of 32
     state:                           # pieces of the proprioception vector
       - {column: observation.state, entries: 0:3, names: [eef_x, eef_y, eef_z]}
@@ -87,8 +87,12 @@ class _Reader:
         convention = ActionConvention(name, **facts)
         check_convention(convention, EMBODIMENTS[name], self._error)
         cameras = data["cameras"]
-        if not isinstance(cameras, dict) or not cameras or not all(isinstance(v, str) for v in cameras.values()):
-            raise self._error("cameras must name at least one view and its column, as `front: observation.images.top`.")
+        if cameras == "all":
+            cameras = {}
+        elif not isinstance(cameras, dict) or not cameras or not all(isinstance(v, str) for v in cameras.values()):
+            raise self._error(
+                "cameras must name at least one view and its column, as `front: observation.images.top`, or be `all`."
+            )
         size = self._count(data["image_size"], "image_size")
         if size % 32:
             raise self._error(f"image_size must be a multiple of 32, not {size}.")

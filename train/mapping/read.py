@@ -38,7 +38,7 @@ def read_mapped(mapping: Mapping, root_or_name: Path | str | None = None, held_o
     folder = locate(name)
     command = download_command(str(name)) if not Path(name).is_dir() else "hf download user/dataset --repo-type dataset"
     source = open_source(folder, f"Record it again, or download all of it with `{command}`.")
-    check_columns(mapping, source)
+    mapping = check_columns(mapping, source)
     rows, episode_index, frame_index = _frames(mapping, source, held_out)
     vectors = Vectors(mapping, source, rows)
     actions = vectors.action()

@@ -44,7 +44,7 @@ class Mapping:
         path: The file.
         dataset: Folder or hub name; None where the file leaves it open.
         convention: What the actions mean.
-        cameras: Name of each view -> column.
+        cameras: Name of each view -> column; empty for all of the dataset's RGB columns.
         image_size: Height and width of the views, pixels.
         state: Pieces of the proprioception vector.
         action: Pieces of the native action.

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from envs.coppeliasim.demos import load_demo, stored_demo, stored_episodes
-from envs.coppeliasim.env import _same_scene
+from envs.coppeliasim.demos import load_demo, same_scene, stored_demo, stored_episodes
 from envs.coppeliasim.keyframes import keyframe_indices
 from envs.spec import Episode, InputError, SimulatorError
 from envs.suite import protocol_hash
@@ -110,11 +109,11 @@ def test_scenes_are_compared_where_both_are_known():
         return SimpleNamespace(task_low_dim_state=np.array(state) if state else None)
 
     placed = scene(0.1, 0.2, 0.9, 0.0, 0.6, 0.8, 0.001)
-    assert _same_scene(scene(0.11, 0.19, 0.9, 0.0, -0.6, -0.8, -0.001), placed), "one rotation, with either sign"
-    assert not _same_scene(scene(0.1, 0.2, 0.95, 0.0, 0.6, 0.8, 0.001), placed)
-    assert not _same_scene(scene(0.1, 0.2, 0.9, 0.6, 0.0, 0.8, 0.001), placed)
+    assert same_scene(scene(0.11, 0.19, 0.9, 0.0, -0.6, -0.8, -0.001), placed), "one rotation, with either sign"
+    assert not same_scene(scene(0.1, 0.2, 0.95, 0.0, 0.6, 0.8, 0.001), placed)
+    assert not same_scene(scene(0.1, 0.2, 0.9, 0.6, 0.0, 0.8, 0.001), placed)
     for unknown in (scene(), scene(0.1), SimpleNamespace()):
-        assert _same_scene(placed, unknown) and _same_scene(unknown, placed)
+        assert same_scene(placed, unknown) and same_scene(unknown, placed)
 
 
 def test_the_demonstration_is_the_expert(flavour, layout, dataset, rlbench, happened):

@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco]'")
 
 import envs.rlbench  # noqa: F401 - names the off-screen GL back end before mujoco is imported
-from envs import failures
-from envs.milestones import find_milestones
+from envs import findings
+from envs.failures import explain
+from envs.milestones import carried, find_milestones
 from envs.rlbench.tracer import _GOALS, _PLACES, Tracer
 from envs.spec import Episode
 from envs.suite import load_suite
@@ -42,7 +43,7 @@ def diagnose(tracer):
         actions += [actions[-1]] * 2
         play = one.play(episode, actions)
         assert not play.steps[-1].success, "the change did no harm"
-        return failures.explain(play, reference, lambda other: one.play(episode, other), failure)
+        return explain(play, reference, lambda other: one.play(episode, other), failure)
 
     return run
 
@@ -94,7 +95,7 @@ def without(index):
 )
 def test_position_errors(diagnose, task, variation, keyframe, by):
     found = diagnose(task, moved(keyframe, by=by), variation)
-    assert (found.category, found.step, found.keyframe) == (failures.POSITION, keyframe, keyframe), found
+    assert (found.category, found.step, found.keyframe) == (findings.POSITION, keyframe, keyframe), found
     assert found.position_cm == pytest.approx(100 * np.linalg.norm(by), abs=0.8)
     assert found.verified
 
@@ -109,7 +110,7 @@ def test_position_errors(diagnose, task, variation, keyframe, by):
 )
 def test_rotation_errors(diagnose, task, keyframes, degrees, axis):
     found = diagnose(task, turned(*keyframes, degrees=degrees, axis=axis))
-    assert (found.category, found.keyframe) == (failures.ROTATION, keyframes[0]), found
+    assert (found.category, found.keyframe) == (findings.ROTATION, keyframes[0]), found
     assert found.rotation_deg == pytest.approx(degrees, abs=6)
 
 
@@ -126,7 +127,7 @@ def test_rotation_errors(diagnose, task, keyframes, degrees, axis):
 )
 def test_the_gripper(diagnose, task, change, step):
     found = diagnose(task, change)
-    assert (found.category, found.step) == (failures.GRIPPER, step), found
+    assert (found.category, found.step) == (findings.GRIPPER, step), found
 
 
 @pytest.mark.parametrize(
@@ -141,12 +142,12 @@ def test_the_gripper(diagnose, task, change, step):
 )
 def test_a_keyframe_left_out(diagnose, task, index, variation):
     found = diagnose(task, without(index), variation)
-    assert found.category == failures.ORDER, found
+    assert found.category == findings.ORDER, found
 
 
 def test_buttons_in_the_wrong_order(diagnose):
     found = diagnose("push_buttons", lambda plan, _: plan[2:4] + plan[:2], 1)
-    assert (found.category, found.step) == (failures.ORDER, 0), found
+    assert (found.category, found.step) == (findings.ORDER, 0), found
 
 
 def rival_plan(index):
@@ -159,12 +160,12 @@ def rival_plan(index):
 )
 def test_the_wrong_goal(diagnose, task, index):
     found = diagnose(task, rival_plan(index))
-    assert found.category == failures.OBJECT, found
+    assert found.category == findings.OBJECT, found
 
 
 def test_the_wrong_button(diagnose):
     found = diagnose("push_buttons", rival_plan(0), 0)
-    assert found.category == failures.OBJECT, found
+    assert found.category == findings.OBJECT, found
 
 
 @pytest.mark.parametrize(("task", "other"), [("stack_blocks", "distractor1"), ("light_bulb_in", "bulb1")])
@@ -173,11 +174,11 @@ def test_the_wrong_object(diagnose, task, other):
         start = reference.play.start.bodies
         wanted = find_milestones(reference)[0].bodies[0]
         for i in range(3):
-            plan[i] = failures.carried(plan[i], start[wanted], start[other])
+            plan[i] = carried(plan[i], start[wanted], start[other])
         return plan
 
     found = diagnose(task, at_other)
-    assert found.category == failures.OBJECT, found
+    assert found.category == findings.OBJECT, found
     assert other in found.detail
 
 
@@ -189,12 +190,12 @@ def test_alike_objects_are_as_good(tracer, diagnose):
         first, second = (m.bodies[0] for m in find_milestones(reference) if m.kind == "grip")
         spare = next(body for body in sorted(reference.alike) if body not in (first, second))
         for i in range(3):
-            plan[i] = failures.carried(plan[i], start[first], start[spare])
+            plan[i] = carried(plan[i], start[first], start[spare])
         plan[10][:2] += 0.07
         return plan
 
     found = diagnose("stack_blocks", other_first)
-    assert (found.category, found.step, found.milestones_done) == (failures.POSITION, 10, 3), found
+    assert (found.category, found.step, found.milestones_done) == (findings.POSITION, 10, 3), found
 
 
 def test_harmless_deviations_are_not_blamed(diagnose):
@@ -207,19 +208,19 @@ def test_harmless_deviations_are_not_blamed(diagnose):
         return plan
 
     found = diagnose("close_jar", change)
-    assert (found.category, found.keyframe, found.milestones_done) == (failures.POSITION, 5, 1), found
+    assert (found.category, found.keyframe, found.milestones_done) == (findings.POSITION, 5, 1), found
 
 
 def test_planner_failures_say_what_is_out_of_reach(diagnose):
     found = diagnose("close_jar", moved(2, by=(0, 0, 1.5)))
-    assert (found.category, found.step, found.verified) == (failures.PLANNER, 2, True), found
+    assert (found.category, found.step, found.verified) == (findings.PLANNER, 2, True), found
     assert "outside the workspace" in found.detail and "its position makes it unreachable" in found.detail
 
 
 def test_a_policy_that_stays_runs_out_of_steps(diagnose):
     for task in ("close_jar", "push_buttons"):
         found = diagnose(task, lambda plan, reference: [np.append(reference.play.start.tip, 1.0)] * 3)
-        assert found.category == failures.STEPS, found
+        assert found.category == findings.STEPS, found
 
 
 def test_a_carried_object_that_is_lost_has_slipped(tracer, monkeypatch):
@@ -239,8 +240,8 @@ def test_a_carried_object_that_is_lost_has_slipped(tracer, monkeypatch):
     monkeypatch.setattr(one, "_scene", drops_the_lid)
     play = one.play(episode, reference.plan)
     assert not play.steps[-1].success
-    found = failures.explain(play, reference, lambda other: one.play(episode, other), "out of steps")
-    assert (found.category, found.step) == (failures.SLIP, 3), found
+    found = explain(play, reference, lambda other: one.play(episode, other), "out of steps")
+    assert (found.category, found.step) == (findings.SLIP, 3), found
 
 
 @pytest.mark.parametrize("task", sorted({*_GOALS, *_PLACES}))
