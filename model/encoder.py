@@ -26,7 +26,7 @@ from model.cameras import CameraModel
 from model.local import LocalView
 from model.meeting import meeting_point
 from model.observation import EncoderOutput, ObservationBatch, Places
-from model.parts import Layer, Residual, fourier, pixel_grid
+from model.parts import Layer, Residual, SoughtColours, fourier, pixel_grid
 from model.text import PADDING
 
 CELLS = 2  # tokens of the coarse map, a side
@@ -46,6 +46,7 @@ class EncoderConfig:
         channels: Channels at a quarter of the resolution; twice as many at an eighth, four times at a sixteenth.
         keypoints: Keypoints a view.
         fusion_layers: Self-attention layers over keypoints, words and proprioception.
+        colours: Colours that the instruction asks for, at most (`SoughtColours`); 0 for an encoder without.
         cameras: Calibration of every view; empty where the cameras are not calibrated (no pointer then).
         heights: Lowest and highest end-effector position that is looked for, m in the world.
     """
@@ -59,6 +60,7 @@ class EncoderConfig:
     channels: int = 32
     keypoints: int = 8
     fusion_layers: int = 1
+    colours: int = 0
     cameras: tuple[CameraModel, ...] = ()
     heights: tuple[float, float] = (0.0, 1.5)
 
@@ -105,7 +107,8 @@ class Encoder(nn.Module):
         self.text_layer = Layer(E)
         self.view = nn.Parameter(0.02 * torch.randn(V, E))
 
-        self.stem = nn.Linear(4 * 4 * 3 + 2, C)
+        self.sought = SoughtColours(E, config.colours) if config.colours else None
+        self.stem = nn.Linear(4 * 4 * 3 + 2 + config.colours, C)
         self.fine = Residual(C, E)
         self.down8 = nn.Conv2d(C, 2 * C, 2, stride=2)
         self.middle = nn.ModuleList(Residual(2 * C, E) for _ in range(2))
@@ -221,7 +224,10 @@ class Encoder(nn.Module):
         dtype = torch.get_autocast_dtype(images.device.type) if torch.is_autocast_enabled(images.device.type) else None
         patches = patches.to(dtype or self.stem.weight.dtype).mul_(1 / 64).sub_(2)
         stem = F.linear(patches, self.stem.weight[:, :48], self.stem.bias)
-        stem = F.gelu(stem + F.linear(self.grid, self.stem.weight[:, 48:]).to(stem.dtype))
+        stem = stem + F.linear(self.grid, self.stem.weight[:, 48:50]).to(stem.dtype)
+        if self.sought is not None:
+            stem = stem + F.linear(self.sought(patches, condition).to(stem.dtype), self.stem.weight[:, 50:])
+        stem = F.gelu(stem)
         # [n, cells * cells, C] is the memory of a channels-last map: the view is free.
         fine = self.fine(stem.unflatten(1, (cells, cells)).permute(0, 3, 1, 2), condition)
         middle = self.down8(fine)

@@ -56,8 +56,8 @@ def card(config: CardConfig) -> str:
     if config.encoders:
         parts += ["## The encoder", "", "Shared by all of them, pre-trained without any of their objectives", ""]
         parts[-2] += " ([docs/training.md](../../docs/training.md))."
-        for folder in config.encoders:
-            parts += _encoder(folder)
+        for run in config.encoders:
+            parts += _encoder(run)
     return "\n".join(parts)
 
 

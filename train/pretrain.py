@@ -21,6 +21,7 @@ from model.checkpoint import ENCODER, load_encoder, save_checkpoint
 from model.encoder import Encoder
 from model.network import fresh_network
 from model.probe import ActionProbe
+from model.text import Vocabulary
 from train.config import PretrainConfig
 from train.console import run_command
 from train.data import check_crop, prepare
@@ -58,7 +59,7 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     check_crop(config.crop, data)
     watched = None if demos.held_out is None else prepare(demos.held_out, True, 1, facts.normalizer, facts.vocabulary)
     encoder = fresh_network(facts.network, config.seed).encoder
-    assert isinstance(encoder, Encoder)
+    assert isinstance(encoder, Encoder) and isinstance(facts.vocabulary, Vocabulary)
     if before is not None:
         encoder.load_state_dict(before.weights)
         facts.training["encoder"] = before.sha256

@@ -16,7 +16,7 @@ from envs.rlbench.palette import PALETTE
 from model.text import UNKNOWN, Vocabulary
 from train.data import Batch
 
-ORDERS: tuple[tuple[int, int, int], ...] = tuple(permutations(range(3)))
+ORDERS: tuple[tuple[int, ...], ...] = tuple(permutations(range(3)))
 
 
 class Recolouring:

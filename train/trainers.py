@@ -89,7 +89,8 @@ class EncoderTrainer(Trainer):
         seen = batch.observations
         if not config.warp:
             return batch, seen, None
-        maps = random_warps(*seen.images.shape[:2], config.warp, rng).to(seen.images.device)
+        count, views = seen.images.shape[:2]
+        maps = random_warps(count, views, config.warp, rng).to(seen.images.device)
         return batch, seen._replace(images=warped(seen.images, maps)), maps
 
     @torch.no_grad()
