@@ -33,11 +33,13 @@ class CardConfig:
     Attributes:
         policies: Trained policies as name=folder of the run.
         encoders: Folders of the encoder's pre-training, in order; none where encoder and trunk were trained together.
+        note: What else is to be said of the encoder.
         out: The card.
     """
 
     policies: tuple[str, ...]
     encoders: tuple[Path, ...] = ()
+    note: str = ""
     out: Path = Path("policies/checkpoints/README.md")
 
 
@@ -54,8 +56,10 @@ def card(config: CardConfig) -> str:
             raise InputError(f"--policies takes name=folder of the run, got {entry!r}.")
         parts += _policy(name, Path(folder))
     if config.encoders:
-        parts += ["## The encoder", "", "Shared by all of them, pre-trained without any of their objectives", ""]
-        parts[-2] += " ([docs/training.md](../../docs/training.md))."
+        shared = "Shared by all policies, and pre-trained without any of their objectives"
+        parts += ["## The encoder", "", f"{shared} ([docs/training.md](../../docs/training.md)).", ""]
+        if config.note:
+            parts += [config.note, ""]
         for run in config.encoders:
             parts += _encoder(run)
     return "\n".join(parts)
@@ -142,7 +146,9 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{folder} holds no run of training (no config.json): check the path.")
     entries = json.loads(path.read_text())
-    return {k: v for k, v in entries.items() if k not in _DEFAULTS and isinstance(v, int | float | str) and v != ""}
+    # Over kept features nothing is recoloured or moved.
+    unused = (*_DEFAULTS, "recolour", "warp") if entries.get("encoder") else _DEFAULTS
+    return {k: v for k, v in entries.items() if k not in unused and isinstance(v, int | float | str) and v != ""}
 
 
 def _options(entries: dict[str, Any]) -> str:
