@@ -38,7 +38,7 @@ def record_path(out: Path | None, suite: str, policy: str) -> Path:
         InputError: `out` is not a .jsonl file's name.
     """
     if out is None:
-        return Path("runs") / suite / _file_name(policy) / f"{_stamp()}.jsonl"
+        return Path("runs") / suite / file_name(policy) / f"{_stamp()}.jsonl"
     if out.suffix != ".jsonl":
         raise InputError(f"--out must end in .jsonl, got {out}.")
     return out
@@ -52,7 +52,7 @@ def versus_paths(out: Path | None, suite: str, policies: Sequence[str]) -> list[
     Raises:
         InputError: `out` is a file or looks like one, or two policies' files would have the same name.
     """
-    names = [_file_name(policy) for policy in policies]
+    names = [file_name(policy) for policy in policies]
     if len(set(names)) < len(names):
         raise InputError(f"{' and '.join(policies)} would both write {names[0]}.jsonl: give one of them another name.")
     folder = out or Path("runs") / suite / "_vs_".join(names) / _stamp()
@@ -61,7 +61,8 @@ def versus_paths(out: Path | None, suite: str, policies: Sequence[str]) -> list[
     return [folder / f"{name}.jsonl" for name in names]
 
 
-def _file_name(policy: str) -> str:
+def file_name(policy: str) -> str:
+    """What a policy, or another word of a command, is called in paths."""
     return re.sub(r"[^\w.-]+", "_", policy)
 
 

@@ -9,7 +9,6 @@ Examples:
 - python -m envs.delay --suite rlbench18 --policies drifting --latencies none measured --device cuda
 """
 
-import re
 import shlex
 import sys
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from envs.clock import parse_latency, ticks_of
-from envs.console import exit_code, run_in_console
+from envs.console import exit_code, file_name, run_in_console
 from envs.runner import Evaluation, EvaluationPlan
 from envs.spec import InputError
 from envs.suite import load_suite
@@ -98,7 +97,7 @@ def make_cells(config: Config, out: Path) -> list[Cell]:
                 ),
                 episodes=episodes,
                 seed_block=config.seeds,
-                out=out.with_suffix("") / _file_name(policy) / f"{_file_name(text)}.jsonl",
+                out=out.with_suffix("") / file_name(policy) / f"{file_name(text)}.jsonl",
                 workers=config.workers,
                 resume=config.resume,
                 config=_plain(config) | {"policy": policy, "latency": text},
@@ -197,10 +196,6 @@ def sweep_path(config: Config) -> Path:
 
 def _plain(config: Config) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def main(arguments: list[str] | None = None) -> int:

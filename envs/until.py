@@ -14,11 +14,12 @@ from envs.progress import VersusReporter, print_errors
 from envs.runner import Evaluation, EvaluationPlan, Reporter
 from envs.spec import InputError
 from results.anytime import check_alpha
-from results.compare import Config, as_text
 from results.comparison import compare
+from results.comparison_text import as_text
 from results.paired import PairingError
 from results.records import RecordError, read_run
 from results.sequential import Decision, decide, task_rounds
+from results.verdict import MARGIN
 
 
 class Versus:
@@ -127,7 +128,7 @@ def print_comparison(plans: Sequence[EvaluationPlan], console: Console) -> None:
     """
     try:
         named = [(plan.worker.policy, read_run(plan.out)) for plan in plans]
-        text = as_text(named, compare(named), Config.margin / 100)
+        text = as_text(named, compare(named), MARGIN)
     except (RecordError, PairingError) as error:
         raise InputError(str(error)) from error
     console.print(text, markup=False)

@@ -1,13 +1,11 @@
 """Records of delay sweeps: success against the time that a call takes, one JSON file a sweep."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from results.records import RecordError
+from results.documents import read_document, write_document
 from results.stats import Rate
 from results.tables import markdown_table, percent
 
@@ -104,11 +102,7 @@ def delay_table(points: Sequence[DelayPoint]) -> str:
 
 def write_sweep(path: Path, sweep: DelaySweep) -> None:
     """Writes a sweep atomically."""
-    text = json.dumps({"kind": KIND, "schema": SCHEMA} | asdict(sweep), indent=1, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n")
-    os.replace(partial, path)
+    write_document(path, KIND, SCHEMA, asdict(sweep))
 
 
 def read_sweep(path: Path) -> DelaySweep:
@@ -117,22 +111,13 @@ def read_sweep(path: Path) -> DelaySweep:
     Raises:
         RecordError: Not a sweep of this schema.
     """
-    try:
-        data = json.loads(path.read_text())
-        if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
-            raise RecordError(
-                f"{path} is of kind {data.get('kind')!r}, schema {data.get('schema')!r}; this program reads {KIND!r}, "
-                f"{SCHEMA}. Run the sweep again with `python -m envs.delay`."
-            )
-        known = {f.name: data[f.name] for f in fields(DelaySweep)}
-        known["points"] = tuple(DelayPoint(**point) for point in data["points"])
-        return DelaySweep(**known)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(
-            f"{path} is no delay sweep ({error}). Give a file written by `python -m envs.delay`."
-        ) from error
+    return read_document(path, KIND, SCHEMA, "python -m envs.delay", _sweep)
+
+
+def _sweep(data: dict[str, Any]) -> DelaySweep:
+    known = {f.name: data[f.name] for f in fields(DelaySweep)}
+    known["points"] = tuple(DelayPoint(**point) for point in data["points"])
+    return DelaySweep(**known)
 
 
 def _pair(values: dict[str, float]) -> str:

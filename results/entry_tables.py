@@ -4,6 +4,7 @@ from results.entries import Entry
 from results.records import percentiles
 from results.stats import Rate
 from results.tables import NONE, hardware_text, markdown_table, percent
+from results.wording import interval_text, short_sha, words
 
 
 def success_table(entries: list[Entry], tasks: list[str]) -> str:
@@ -14,7 +15,7 @@ def success_table(entries: list[Entry], tasks: list[str]) -> str:
         rates = [entry.rates.get(task) for task in tasks]
         cells = [f"{percent(rate.value)} ({rate.successes}/{rate.n})" if rate else NONE for rate in rates]
         rows.append([_label(entry), *mean, *cells])
-    return markdown_table(["policy", "mean [95 %]", "n", *map(_words, tasks)], rows)
+    return markdown_table(["policy", "mean [95 %]", "n", *map(words, tasks)], rows)
 
 
 def interval_table(entries: list[Entry], tasks: list[str]) -> str:
@@ -22,7 +23,7 @@ def interval_table(entries: list[Entry], tasks: list[str]) -> str:
     rows = []
     for task in tasks:
         rates = [entry.rates.get(task) for entry in entries]
-        rows.append([_words(task), *(_bracketed(rate) if rate else NONE for rate in rates)])
+        rows.append([words(task), *(_bracketed(rate) if rate else NONE for rate in rates)])
     return markdown_table(["task", *map(_label, entries)], rows)
 
 
@@ -41,7 +42,7 @@ def run_table(entries: list[Entry]) -> str:
                 _label(entry),
                 policy.objective or NONE,
                 hardware_text(run.header.hardware),
-                ", ".join(dict.fromkeys(f"`{_short(sha)}`" if sha else NONE for sha in commits)),
+                ", ".join(dict.fromkeys(f"`{short_sha(sha)}`" if sha else NONE for sha in commits)),
                 f"`{policy.checkpoint_sha256[:12]}`" if policy.checkpoint_sha256 else NONE,
                 str(len(outcomes)),
                 str(outcomes.count("failure")),
@@ -61,15 +62,5 @@ def _label(entry: Entry) -> str:
     return f"{entry.name} †" if entry.run.header.policy.privileged else entry.name
 
 
-def _words(task: str) -> str:
-    return task.replace("_", " ")  # lets narrow columns break the name
-
-
 def _bracketed(rate: Rate, digits: int = 0) -> str:
-    low, high = rate.interval()
-    return f"{percent(rate.value, digits)} [{percent(low, digits)}, {percent(high, digits)}]"
-
-
-def _short(sha: str) -> str:
-    commit, _, dirty = sha.partition("-")
-    return commit[:10] + (f"-{dirty}" if dirty else "")
+    return f"{percent(rate.value, digits)} {interval_text(rate, digits)}"

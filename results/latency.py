@@ -3,9 +3,6 @@
 Ratios hold within a run alone: what disturbs the machine meets all of its policies alike.
 """
 
-import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,7 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from results.records import RecordError, percentiles
+from results.documents import read_document, write_document
+from results.records import percentiles
 
 SCHEMA = 1
 KIND = "latency"
@@ -142,15 +140,10 @@ def ratio(times: CallTimes, reference: CallTimes, span: str = HEAD) -> tuple[flo
 
 def write_latency(path: Path, record: LatencyRecord) -> None:
     """Writes a record atomically. The percentiles in it are for people: reading takes them from the calls."""
-    data: dict[str, Any] = {"kind": KIND, "schema": SCHEMA} | asdict(record)
+    data = asdict(record)
     for entry, policy in zip(data["policies"], record.policies, strict=True):
         entry["percentiles_ms"] = {span: policy.times.percentiles(span) for span in policy.times.warm_ms}
-    text = json.dumps(data, indent=1, allow_nan=False)
-    text = re.sub(r"\[[-\d.,\s]+\]", lambda match: re.sub(r"\s+", "", match.group()), text)  # a line an array
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n")
-    os.replace(partial, path)
+    write_document(path, KIND, SCHEMA, data)
 
 
 def read_latency(path: Path) -> LatencyRecord:
@@ -159,23 +152,14 @@ def read_latency(path: Path) -> LatencyRecord:
     Raises:
         RecordError: Not a latency record of this schema.
     """
-    try:
-        data = json.loads(path.read_text())
-        if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
-            raise RecordError(
-                f"{path} is of kind {data.get('kind')!r}, schema {data.get('schema')!r}; this program reads {KIND!r}, "
-                f"{SCHEMA}. Measure again with `python -m envs.latency`."
-            )
-        known = {f.name: data[f.name] for f in fields(LatencyRecord)}
-        known["policies"] = tuple(_policy(entry) for entry in data["policies"])
-        known["backbone_times"] = None if data["backbone_times"] is None else _times(data["backbone_times"])
-        return LatencyRecord(**known)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(
-            f"{path} is not a latency record ({error}). Give a file written by `python -m envs.latency`."
-        ) from error
+    return read_document(path, KIND, SCHEMA, "python -m envs.latency", _record)
+
+
+def _record(data: dict[str, Any]) -> LatencyRecord:
+    known = {f.name: data[f.name] for f in fields(LatencyRecord)}
+    known["policies"] = tuple(_policy(entry) for entry in data["policies"])
+    known["backbone_times"] = None if data["backbone_times"] is None else _times(data["backbone_times"])
+    return LatencyRecord(**known)
 
 
 def _policy(entry: dict[str, Any]) -> PolicyLatency:

@@ -23,10 +23,11 @@ from results.page.svg import (
     text_width,
     theme_css,
 )
-from results.page.text import element, escape, interval_text, ms_text, number, words
+from results.page.text import element, escape, ms_text, number
 from results.records import Run, percentiles
 from results.stats import Rate
 from results.tables import hardware_text, percent
+from results.wording import interval_text, words
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 12.0, 46.0, 44.0
 _LABEL_HEIGHT = 15.0

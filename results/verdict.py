@@ -8,6 +8,8 @@ from results.stats import MIN_COVERAGE
 from results.tables import percent
 from results.wording import p_equation, points_interval
 
+MARGIN = 0.05  # difference of success rates that would hardly matter
+
 
 def sentence(comparison: Comparison, margin: float) -> str:
     """What a comparison shows, in words for somebody who does not read tables.

@@ -1,6 +1,7 @@
-"""Differences, intervals and p-values as short texts."""
+"""Rates, differences, intervals, p-values and names as short texts."""
 
-from results.tables import percent
+from results.stats import Rate
+from results.tables import NONE, percent
 
 
 def points(value: float) -> str:
@@ -23,3 +24,20 @@ def p_equation(p: float) -> str:
     """A p-value with its sign: "p = 0.0725", "p < 0.0001"."""
     text = p_text(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def words(task: str) -> str:
+    """A task's name as words."""
+    return task.replace("_", " ")
+
+
+def interval_text(rate: Rate, digits: int = 1) -> str:
+    """The 95 % Wilson interval of a rate, such as "[50.7, 59.9]"."""
+    low, high = rate.interval()
+    return f"[{percent(low, digits)}, {percent(high, digits)}]"
+
+
+def short_sha(sha: str | None) -> str:
+    """The first ten digits of a commit, with `-dirty` kept."""
+    commit, _, dirty = (sha or NONE).partition("-")
+    return commit[:10] + (f"-{dirty}" if dirty else "")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from results.page.shown import Page, ShownRun
 from results.page.svg import LogAxis, colour_class, marker, nice_range, text_width
-from results.page.text import element, escape, interval_text, ms_text, number, rate_text, words
+from results.page.text import element, escape, ms_text, number, rate_text
 from results.pareto import is_reference
 from results.stats import Rate
 from results.tables import percent
+from results.wording import interval_text, words
 
 _WIDTH = 320.0
 _ROW, _BAR = 32.0, 9.0

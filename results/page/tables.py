@@ -5,17 +5,9 @@ from collections import Counter
 
 from results.page.shown import Page, ShownRun
 from results.page.svg import colour_class, legend_marker
-from results.page.text import (
-    breakable,
-    element,
-    escape,
-    interval_text,
-    ms_text,
-    short_sha,
-    table,
-    words,
-)
+from results.page.text import breakable, element, escape, ms_text, table
 from results.tables import NONE, hardware_text, percent
+from results.wording import interval_text, short_sha, words
 
 
 def summary_table(page: Page) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from results.stats import Rate
 from results.tables import NONE, percent
+from results.wording import interval_text
 
 
 def escape(text: object) -> str:
@@ -80,17 +81,6 @@ def table(
     return element("div", element("table", inner, class_=class_), class_="scroll", tabindex="0") + "\n"
 
 
-def words(task: str) -> str:
-    """A task's name as words."""
-    return task.replace("_", " ")
-
-
-def interval_text(rate: Rate, digits: int = 1) -> str:
-    """The 95 % Wilson interval of a rate, such as "[50.7, 59.9]"."""
-    low, high = rate.interval()
-    return f"[{percent(low, digits)}, {percent(high, digits)}]"
-
-
 def rate_text(rate: Rate, digits: int = 1) -> str:
     """A rate with its interval and its counts, such as "44 % [27, 63], 11 of 25"."""
     return f"{percent(rate.value, digits)} % {interval_text(rate, digits)}, {rate.successes} of {rate.n}"
@@ -101,12 +91,6 @@ def ms_text(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.3f}"
-
-
-def short_sha(sha: str | None) -> str:
-    """The first ten digits of a commit, with `-dirty` kept."""
-    commit, _, dirty = (sha or NONE).partition("-")
-    return commit[:10] + (f"-{dirty}" if dirty else "")
 
 
 def breakable(path: str) -> str:

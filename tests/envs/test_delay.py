@@ -99,7 +99,7 @@ def test_files_that_are_no_sweep_are_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(RecordError, match=r"envs\.delay"):
         read_sweep(path)
-    with pytest.raises(RecordError, match="no delay sweep"):
+    with pytest.raises(RecordError, match="no record of delay"):
         read_sweep(tmp_path / "b.json")
 
 
