@@ -35,7 +35,8 @@ def percent(value: float, digits: int = 0) -> str:
 def hardware_text(hardware: Mapping[str, Any]) -> str:
     """A record's `hardware` in words."""
     device = hardware.get("device", "cpu")
-    cpu = f"{hardware.get('cpu', 'unknown CPU')}, {hardware.get('cores', '?')} cores"
+    cores = hardware.get("cores", "?")
+    cpu = f"{hardware.get('cpu', 'unknown CPU')}, {cores} core{'' if cores == 1 else 's'}"
     return cpu if device == "cpu" else f"{device} ({cpu})"
 
 
