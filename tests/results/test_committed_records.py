@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from results.entries import load_entries
+from results.latency import ratio, read_latency
+from results.latency_tables import latency_table
 from results.records import RECORDS_DIR, percentiles, read_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +44,18 @@ def test_the_recorded_drifting_policy_is_the_one_that_ships():
     assert ENTRIES["drifting"].run.header.policy.checkpoint_sha256 == digest
     assert f"`{digest}`" in WEIGHTS.with_name("README.md").read_text()
     assert WEIGHTS.stat().st_size <= 18_000_000
+
+
+def test_the_page_of_latencies_is_what_the_records_say():
+    page, readme = (ROOT / "docs/latency.md").read_text(), " ".join((ROOT / "README.md").read_text().split())
+    records = [read_latency(path) for path in sorted((ROOT / "results/timing").glob("*.json"))]
+    assert len(records) == 2 and all(latency_table(record) in page for record in records)
+    for record in records:
+        first, *others = record.policies
+        ratios = {policy.name: ratio(policy.times, first.times)[0] for policy in others}
+        assert first.name == "drifting" and ratios["diffusion"] > 90
+        for name, digits in (("flow", 1), ("diffusion-10", 1), ("diffusion", 0)):
+            assert f"{ratios[name]:.{digits}f}" in readme
 
 
 def test_every_expert_is_accepted():
