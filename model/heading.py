@@ -11,7 +11,7 @@ two ways a gripper can take hold of a bar, and how the hand is turned now.
 """
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -75,7 +75,7 @@ class HeadingView(nn.Module):
 
     def forward(
         self,
-        images: UInt8[Tensor, "B V S S 3"],
+        views: Float[Tensor, "B V 3 S S"],
         tip: Float[Tensor, "B 7"],
         frame: Anchor,
         goal: Float[Tensor, "B E"],
@@ -83,19 +83,19 @@ class HeadingView(nn.Module):
         """Unnormalised log-probability of headings of the hand (`model.anchor.heading_of`), relative to the frame's.
 
         Args:
-            images: The views.
+            views: The views (`model.views.channels_first`).
             tip: End-effector pose, x y z (m), quaternion xyzw.
             frame: Where to look, and from which direction angles are counted.
             goal: What is sought.
         """
-        colours = colours_at(self.cameras, images, tip, frame, self.places)
+        colours = colours_at(self.cameras, views, tip, frame, self.places)
         x = self.enter(_around(colours.unflatten(-1, (-1, RADII, TURNS)).transpose(2, 3).flatten(1, 3), 1))
         scale, shift = self.modulation(goal)[:, :, None, None].chunk(2, dim=1)
         h = self.spatial(_around(self.norm(x).to(x.dtype), 1))
         x = F.gelu(x + torch.addcmul(shift, h, 1 + scale))
         x = F.gelu(self.collapse(_around(x, 1))[:, :, 0])
-        with torch.autocast(images.device.type, enabled=False):
-            angle = headings(images.device)
+        with torch.autocast(views.device.type, enabled=False):
+            angle = headings(views.device)
             hand = heading_of(rotation_matrix(tip[:, 3:])[:, :, :2].mT.flatten(1)) - frame.turn
             there, own = angle + frame.turn[:, None], angle - hand[:, None]
             direction = torch.stack([there, own, 2 * own], dim=1)

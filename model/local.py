@@ -22,7 +22,7 @@ from model.anchor import Anchor
 from model.cameras import CameraModel, rotation_matrix
 from model.heading import HeadingView, best_heading
 from model.parts import Residual, expected_place, pixel_grid
-from model.views import colours_at
+from model.views import channels_first, colours_at
 
 CELLS = 32
 CELL = 0.005  # m
@@ -108,10 +108,11 @@ class LocalView(nn.Module):
             frame: Where to look, and the heading of the squares.
             goal: What is sought.
         """
+        views = channels_first(images)
         heading = torch.stack([frame.turn.sin(), frame.turn.cos()], dim=-1)
         # The heading tells in which direction each camera sees things below or above a square displaced.
         condition = torch.cat([goal, heading.to(goal.dtype)], dim=-1)
-        fine = self.units[0](self.enter(self.resample(images, tip, frame)), condition)
+        fine = self.units[0](self.enter(self.resample(views, tip, frame)), condition)
         middle = self.units[1](self.down[0](fine), condition)
         coarse = self.units[2](self.down[1](middle), condition)
         middle = self.merge[0](middle + F.interpolate(self.up[0](coarse), scale_factor=2), condition)
@@ -129,7 +130,7 @@ class LocalView(nn.Module):
             height = expected_place(level.softmax(-1), self.heights[:, None], window) - frame.point[:, 2:]
             place = torch.cat([HALF * expected_place(heat, self.grid, WINDOW), height], dim=-1)
             point = frame.point + torch.einsum("bij,bj->bi", frame.axes, place)
-        turn = self.turn(images, tip, Anchor(point.detach(), frame.turn), goal)
+        turn = self.turn(views, tip, Anchor(point.detach(), frame.turn), goal)
         with torch.autocast(images.device.type, enabled=False):
             angle = best_heading(turn.detach())
             anchor = Anchor(point.detach(), frame.turn + angle)
@@ -141,14 +142,19 @@ class LocalView(nn.Module):
         tokens = torch.cat([wide, here], dim=-1) + state
         return CloseLook(logits, level, turn, Anchor(point, anchor.turn), tokens.unflatten(-1, (TOKENS, -1)))
 
-    @torch.no_grad()
     def resample(
-        self, images: UInt8[Tensor, "B V S S 3"], tip: Float[Tensor, "B 7"], frame: Anchor
+        self, views: Float[Tensor, "B V 3 S S"], tip: Float[Tensor, "B 7"], frame: Anchor
     ) -> Float[Tensor, "B c N N"]:
-        """Colours in -1 .. 1 of every view and square, and whether the view covers the place."""
+        """Colours in -1 .. 1 of every view and square, and whether the view covers the place; no gradient.
+
+        Args:
+            views: The views (`model.views.channels_first`).
+            tip: See `forward`.
+            frame: See `forward`.
+        """
         flat = F.pad(HALF * self.grid, (0, 1))
         places = torch.cat([flat + flat.new_tensor([0.0, 0.0, height]) for height in PLANES])
-        colours = colours_at(self.cameras, images, tip, frame, places)
+        colours = colours_at(self.cameras, views, tip, frame, places)
         return colours.unflatten(-1, (len(PLANES), CELLS, CELLS)).transpose(2, 3).flatten(1, 3)
 
 

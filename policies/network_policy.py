@@ -58,10 +58,10 @@ class NetworkPolicy(Policy):
         try:
             self._device = torch.device(device)
             self._network = network.to(self._device).eval()
-            if isinstance(network.encoder, QwenEncoder):
-                merge(network.encoder)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {device!r} cannot be used ({error}). Try cpu.") from error
+        if isinstance(network.encoder, QwenEncoder):
+            merge(network.encoder)
         if self._dtype != torch.float32:
             _store(self._network.trunk, self._dtype)
         self._objective = load_objective(facts.objective, **facts.options)

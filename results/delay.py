@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from results.documents import read_document, write_document
+from results.documents import Measured, read_document, write_document
 from results.stats import Rate
 from results.tables import markdown_table, percent
 
@@ -45,31 +45,17 @@ class DelayPoint:
     record: str
 
 
-@dataclass(frozen=True)
-class DelaySweep:
+@dataclass(frozen=True, kw_only=True)
+class DelaySweep(Measured):
     """A sweep: every policy on the same episodes under every latency.
 
     Attributes:
-        created: UTC, ISO 8601.
-        command: The command line, to run it again.
-        git_sha: Commit of the checkout, with `-dirty` when it had changes; None outside a checkout.
-        packages: Installed versions of the packages that matter.
-        python: Python version.
-        hardware: `cpu` (model), `cores`, `device`.
-        config: Full resolved configuration.
         tick_hz: Ticks of the virtual clock a second; None when no latency was played.
         control_hz: The suite's control rate; None for keyframe control, where the robot only waits.
         points: By policy, then latency, in the order in which they were named.
         complete: False when the sweep was interrupted: points are missing.
     """
 
-    created: str
-    command: str
-    git_sha: str | None
-    packages: dict[str, str]
-    python: str
-    hardware: dict[str, Any]
-    config: dict[str, Any]
     tick_hz: float | None
     control_hz: float | None
     points: tuple[DelayPoint, ...]

@@ -4,12 +4,36 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from results.records import RecordError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How a document came about.
+
+    Attributes:
+        created: UTC, ISO 8601.
+        command: The command line, to run it again.
+        git_sha: Commit of the checkout, with `-dirty` when it had changes; None outside a checkout.
+        packages: Installed versions of the packages that matter.
+        python: Python version.
+        hardware: `cpu` (model), `cores`, `device` ("cpu" or a GPU's name).
+        config: Full resolved configuration.
+    """
+
+    created: str
+    command: str
+    git_sha: str | None
+    packages: dict[str, str]
+    python: str
+    hardware: dict[str, Any]
+    config: dict[str, Any]
 
 
 def write_document(path: Path, kind: str, schema: int, data: dict[str, Any]) -> None:

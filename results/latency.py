@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from results.documents import read_document, write_document
+from results.documents import Measured, read_document, write_document
 from results.records import percentiles
 
 SCHEMA = 1
@@ -83,18 +83,11 @@ class PolicyLatency:
     memory_mb: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LatencyRecord:
+@dataclass(frozen=True, kw_only=True)
+class LatencyRecord(Measured):
     """A latency run.
 
     Attributes:
-        created: UTC, ISO 8601.
-        command: The command line, to run it again.
-        git_sha: Commit of the checkout, with `-dirty` when it had changes; None outside a checkout.
-        packages: Installed versions of the packages that matter.
-        python: Python version.
-        hardware: `cpu` (model), `cores`, `device` ("cpu" or a GPU's name).
-        config: Full resolved configuration.
         conditions: What else moves a number: dtype, compile state, threads, context tokens, load of the machine, ...
         backbone: "in every call", "apart" (timed once for all policies; their calls use what it gave) or "not run"
             (calls use random features). In the last two cases a policy's "context" is the projection of the features.
@@ -104,13 +97,6 @@ class LatencyRecord:
         peak_memory_mb: Of the whole process: `host`, and `device` where it tells.
     """
 
-    created: str
-    command: str
-    git_sha: str | None
-    packages: dict[str, str]
-    python: str
-    hardware: dict[str, Any]
-    config: dict[str, Any]
     conditions: dict[str, Any]
     backbone: str
     policies: tuple[PolicyLatency, ...]

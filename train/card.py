@@ -20,10 +20,11 @@ from model.checkpoint import file_sha256, load_checkpoint
 from model.network import parameter_count
 from model.objectives import load_objective
 from results.tables import NONE, markdown_table, percent
+from train.errors import TRAVELLING, TURNING
 
 CHECKPOINT = "checkpoint.safetensors"
 _DEFAULTS = ("mapping", "weight_decay", "ema", "clip", "final_share", "precision", "device", "crop", "accumulate")
-_GROUPS = ("all", "turning", "travelling")
+_GROUPS = ("all", TURNING, TRAVELLING)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ def _policy(name: str, folder: Path) -> list[str]:
     facts = checkpoint.facts
     objective = load_objective(facts.objective, **facts.options)
     sampler = f"{objective.nfe} forward pass{'es' if objective.nfe > 1 else ''} a sample ({objective.sampler})"
-    encoder = facts.network.encoder
     rows = [
         ["sha256", f"`{checkpoint.sha256}`"],
         ["format", f"safetensors, bfloat16, averaged (EMA) weights; {path.stat().st_size / 1e6:.2f} MB"],
@@ -93,7 +93,6 @@ def _policy(name: str, folder: Path) -> list[str]:
     ]
     if "encoder" in facts.training:
         rows.insert(-1, ["encoder", f"frozen; sha256 `{facts.training['encoder']}`"])
-    assert encoder is not None
     last = _validations(folder)[-1:]
     text = [f"## {name}", "", markdown_table(["", ""], rows, left=2)]
     if last:
@@ -115,9 +114,9 @@ def _encoder(folder: Path) -> list[str]:
             f"{entry['step']:,}",
             f"{entry['all/point_cm']:.2f}",
             f"{entry['all/refined_cm']:.2f}",
-            _share(entry, "travelling/found"),
+            _share(entry, f"{TRAVELLING}/found"),
             f"{entry['all/rotation_deg']:.1f}",
-            _share(entry, "turning/within_10deg"),
+            _share(entry, f"{TURNING}/within_10deg"),
         ]
         for entry in _validations(folder)
     ]

@@ -123,8 +123,8 @@ class PretrainConfig(LoopConfig):
     """Settings of an encoder's pre-training; see `LoopConfig` for the rest.
 
     Attributes:
-        encoder: Weights of an encoder that was pre-trained before. Its close look alone is trained on, for a tenth of
-            the cost of a step: the larger part stays as it is, and what it makes of an observation is kept. Without
+        encoder: Weights of an encoder that was pre-trained before. Its close look alone is trained on, for about half
+            the cost of a step: the rest stays as it is, and what it makes of an observation is kept. Without
             --recolour and --warp, which change that.
         probe_weight: Weight of the action probe's loss.
         recolour: Share of the observations whose instruction names a colour that get other colours, in the views and

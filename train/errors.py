@@ -1,6 +1,7 @@
 """Errors of generated actions in units of the world."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -24,13 +25,17 @@ def decisions(hand: Float32[np.ndarray, "N 7"], native: Float[np.ndarray, "N 8"]
         hand: End-effector pose, x y z (m), quaternion xyzw.
         native: The actions, x y z (m), quaternion xyzw, gripper.
     """
-    turn = np.degrees(2 * np.arccos(np.abs((hand[:, 3:] * native[:, 3:7]).sum(1)).clip(0, 1)))
+    turn = _angles(hand[:, 3:], native[:, 3:7])
     travel = np.linalg.norm(hand[:, :2] - native[:, :2], axis=1)
     return {TURNING: turn > _TURN, TRAVELLING: travel > _TRAVEL}
 
 
 def action_errors(
-    samples: Tensor, target: Tensor, task: list[str], normalizer: Normalizer, hand: Tensor | None = None
+    samples: Tensor,
+    target: Tensor,
+    task: list[str],
+    normalizer: Normalizer,
+    groups: Mapping[str, Bool[np.ndarray, " N"]] | None = None,
 ) -> dict[str, float]:
     """Errors of internal vectors [N, 128], for each task and for "all".
 
@@ -39,7 +44,7 @@ def action_errors(
         target: What was demonstrated.
         task: Of each frame.
         normalizer: Scales of both.
-        hand: End-effector pose of each frame [N, 7], where it is known: the errors of `decisions` are given too.
+        groups: Of end-effector actions: frames whose errors are given under another name too (`decisions`).
 
     Returns:
         Of absolute end-effector actions `<task>/position_cm` and `<task>/rotation_deg` (medians),
@@ -55,11 +60,9 @@ def action_errors(
         distance = (samples - target).abs().numpy()[:, active].mean(1)
         return {f"{name}/error": float(np.median(distance[mine])) for name, mine in rows.items()}
     made, true = normalizer.to_action(samples.numpy()), normalizer.to_action(target.numpy())
-    if hand is not None:
-        rows |= {name: list(np.flatnonzero(chosen)) for name, chosen in decisions(hand.numpy(), true).items()}
+    rows |= {name: list(np.flatnonzero(chosen)) for name, chosen in (groups or {}).items()}
     position = 100 * np.linalg.norm(made[:, :3] - true[:, :3], axis=1)
-    cosine = np.abs((made[:, 3:7] * true[:, 3:7]).sum(1)).clip(0, 1)
-    rotation = np.degrees(2 * np.arccos(cosine))
+    rotation = _angles(made[:, 3:7], true[:, 3:7])
     gripper = (made[:, 7] > 0.5) == (true[:, 7] > 0.5)
     errors = {}
     for name, mine in rows.items():
@@ -72,3 +75,8 @@ def action_errors(
         errors[f"{name}/within_10deg"] = float((rotation[mine] < 10).mean())
         errors[f"{name}/gripper"] = float(gripper[mine].mean())
     return errors
+
+
+def _angles(one: Float[np.ndarray, "N 4"], other: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, " N"]:
+    """Degrees between rotations."""
+    return np.degrees(2 * np.arccos(np.abs((one * other).sum(1)).clip(0, 1)))

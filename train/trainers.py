@@ -57,9 +57,7 @@ class EncoderTrainer(Trainer):
         """See `Trainer.train_step`."""
         if self._wants_features:
             self._wants_features = False
-            with self.autocast():
-                look = _parts(self.network)[0].look
-                self.features = FeatureCache.if_it_fits(look, self.data, self.config.batch_size, self.device)
+            self.features = _kept(self, _parts(self.network)[0])
         return super().train_step()
 
     def losses(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -163,9 +161,7 @@ class PolicyTrainer(Trainer):
                 set_stage(self.staged, stage)
         if frozen and self._wants_features:
             self._wants_features = False
-            with self.autocast():
-                look = self.network.encoder.look
-                self.features = FeatureCache.if_it_fits(look, self.data, self.config.batch_size, self.device)
+            self.features = _kept(self, self.network.encoder)
         if not frozen:
             self.features = None
         return super().train_step()
@@ -233,16 +229,23 @@ class Found:
         With calibrated cameras also `all/point_cm` and `all/refined_cm`, medians, and `travelling/found`: of the frames
         where the hand has to go elsewhere, the share that the views' pointers met within 4 cm of the right place.
         """
-        hand = None if data.goal is None else data.tip
-        errors = action_errors(torch.cat(self._actions), data.target[:, 0], data.task, self._normalizer, hand)
-        if data.goal is not None and self._places["point_cm"]:
+        groups = None
+        if data.goal is not None:
+            groups = decisions(data.tip.numpy(), self._normalizer.to_action(data.target[:, 0].numpy()))
+        errors = action_errors(torch.cat(self._actions), data.target[:, 0], data.task, self._normalizer, groups)
+        if data.goal is not None and groups and self._places["point_cm"]:
             miss = {name: (torch.cat(places) - data.goal).norm(dim=-1) for name, places in self._places.items()}
             errors |= {f"all/{name}": 100 * far.median().item() for name, far in miss.items()}
-            native = self._normalizer.to_action(data.target[:, 0].numpy())
-            travelling = decisions(data.tip.numpy(), native)[TRAVELLING]
+            travelling = torch.from_numpy(groups[TRAVELLING])
             if travelling.any():
                 errors[f"{TRAVELLING}/found"] = (miss["point_cm"][travelling] < FOUND).float().mean().item()
         return errors
+
+
+def _kept(trainer: Trainer, encoder: Encoder | QwenEncoder) -> FeatureCache | None:
+    """What a frozen encoder makes of the training set, where it fits into memory."""
+    with trainer.autocast():
+        return FeatureCache.if_it_fits(encoder.look, trainer.data, trainer.config.batch_size, trainer.device)
 
 
 def _parts(network: Any) -> tuple[Encoder, ActionProbe]:

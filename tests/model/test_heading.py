@@ -10,6 +10,7 @@ from model.anchor import Anchor, heading_of, upright
 from model.cameras import rotation_matrix
 from model.heading import TURNS, HeadingView, best_heading, headings, wrapped
 from model.pointer import turn_loss
+from model.views import channels_first
 
 STEP = 2 * math.pi / TURNS
 
@@ -27,6 +28,11 @@ def bar(heading: float) -> torch.Tensor:
     return images
 
 
+def seen_bar(heading: float) -> torch.Tensor:
+    """The same as the network takes them."""
+    return channels_first(bar(heading))
+
+
 @pytest.mark.parametrize("heading", [-3.1, -0.4, 1.3, 3.12])
 def test_the_best_heading_is_found_across_the_seam(heading):
     logits = -200 * wrapped(headings() - heading)[None].square()
@@ -42,11 +48,11 @@ def test_turning_the_circles_shifts_the_answer():
     with torch.no_grad():
         for parameter in look.parameters():
             parameter.mul_(3)
-        first = look(bar(0.3), TIP, upright(POINT), goal)
+        first = look(seen_bar(0.3), TIP, upright(POINT), goal)
         for steps in (1, 17, 40):
-            turned = look(bar(0.3), TIP, Anchor(POINT, torch.tensor([steps * STEP])), goal)
+            turned = look(seen_bar(0.3), TIP, Anchor(POINT, torch.tensor([steps * STEP])), goal)
             assert torch.allclose(turned.roll(steps, dims=-1), first, atol=1e-3)
-        assert (first - look(bar(1.0), TIP, upright(POINT), goal)).abs().max() > 0.05
+        assert (first - look(seen_bar(1.0), TIP, upright(POINT), goal)).abs().max() > 0.05
 
 
 def test_it_knows_how_the_hand_is_turned():
@@ -57,7 +63,7 @@ def test_it_knows_how_the_hand_is_turned():
     assert wrapped(heading_of(columns) - heading_of(rotation_matrix(TIP[:, 3:])[:, :, :2].mT.flatten(1)))[
         0
     ].item() == pytest.approx(0.6, abs=1e-5)
-    images = torch.zeros_like(bar(0.0))
+    images = channels_first(torch.zeros_like(bar(0.0)))
     with torch.no_grad():
         assert (look(images, TIP, upright(POINT), goal) - look(images, turned, upright(POINT), goal)).abs().max() > 1e-3
 
@@ -69,7 +75,7 @@ def test_a_heading_that_was_learned_at_some_turns_is_known_at_all():
     rng = torch.Generator().manual_seed(0)
 
     def found(turns: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
-        images = torch.cat([bar(turn) for turn in turns.tolist()])
+        images = torch.cat([seen_bar(turn) for turn in turns.tolist()])
         return look(images, TIP.expand(16, 7), Anchor(POINT.expand(16, 3), frame), goal)
 
     for _ in range(25):

@@ -7,6 +7,7 @@ from model.anchor import Anchor, upright
 from model.cameras import CameraModel, project
 from model.local import CELL, CELLS, HALF, PLANES, TOKENS, LocalView, level_heights
 from model.pointer import CLOSE_SIGMA, heat_loss
+from model.views import channels_first
 
 # Two cameras that look straight down, one of them turned by a quarter, and one that looks along the table.
 DOWN = (0.0, 0.0, 0.0, 1.0)
@@ -34,7 +35,9 @@ def spot(place, colour=255):
 
 def found(look, images, anchor):
     """Centre of what is bright in the upper square of every view, m in the anchor's frame."""
-    squares = look.resample(images, TIP, anchor).unflatten(1, (len(CAMERAS), len(PLANES), 4))[0, :, 0, 0] + 1
+    squares = (
+        look.resample(channels_first(images), TIP, anchor).unflatten(1, (len(CAMERAS), len(PLANES), 4))[0, :, 0, 0] + 1
+    )
     line = (torch.arange(CELLS) + 0.5 - CELLS / 2) * CELL
     weight = squares / squares.sum((1, 2), keepdim=True)
     return torch.stack([(weight.sum(1) * line).sum(1), (weight.sum(2) * line).sum(1)], dim=1)
@@ -61,8 +64,10 @@ def test_turning_scene_and_anchor_alike_changes_nothing(look):
 
 def test_what_no_view_covers_is_marked(look):
     images = torch.full((1, len(CAMERAS), SIZE, SIZE, 3), 255, dtype=torch.uint8)
-    near = look.resample(images, TIP, upright(POINT)).unflatten(1, (len(CAMERAS), len(PLANES), 4))
-    far = look.resample(images, TIP, upright(POINT + torch.tensor([5.0, 0, 0]))).unflatten(1, near.shape[1:4])
+    near = look.resample(channels_first(images), TIP, upright(POINT)).unflatten(1, (len(CAMERAS), len(PLANES), 4))
+    far = look.resample(channels_first(images), TIP, upright(POINT + torch.tensor([5.0, 0, 0]))).unflatten(
+        1, near.shape[1:4]
+    )
     assert (near[:, :, :, 3] == 1).all() and (far[:, :, :, 3] == 0).all()
 
 

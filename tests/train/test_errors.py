@@ -38,8 +38,8 @@ def test_a_policy_that_copies_the_hand_is_found_out():
         return torch.from_numpy(normalizer.to_internal(robot.encode(native)))
 
     copied = np.column_stack([HAND, [1.0, 0.0, 0.0, 1.0]])
-    hand = torch.from_numpy(HAND.astype(np.float32))
-    errors = action_errors(internal(copied), internal(actions), list("aabb"), normalizer, hand)
+    groups = decisions(HAND.astype(np.float32), actions)
+    errors = action_errors(internal(copied), internal(actions), list("aabb"), normalizer, groups)
     assert errors["all/rotation_deg"] == pytest.approx(2, abs=0.05) and errors["all/within_10deg"] == 0.75
     assert errors["turning/rotation_deg"] == pytest.approx(30, abs=0.05) and errors["turning/within_10deg"] == 0
     assert errors["travelling/position_cm"] == pytest.approx(20, abs=0.05) and errors["travelling/gripper"] == 0
@@ -53,5 +53,5 @@ def test_no_decision_no_entry():
     actions = np.column_stack([HAND + np.array([0.001, 0, 0, 0, 0, 0, 0]), np.ones(4)])
     normalizer = Normalizer.fit(robot.name, actions, np.zeros((4, 1), np.float32))
     same = torch.from_numpy(normalizer.to_internal(robot.encode(actions)))
-    errors = action_errors(same, same, list("aaaa"), normalizer, torch.from_numpy(HAND.astype(np.float32)))
+    errors = action_errors(same, same, list("aaaa"), normalizer, decisions(HAND.astype(np.float32), actions))
     assert not any(name.startswith(("turning", "travelling")) for name in errors)

@@ -14,6 +14,7 @@ from train.config import PretrainConfig
 from train.loop import Trainer
 from train.pretrain import main, pretrain
 from train.run import train
+from train.trainers import EncoderTrainer
 
 
 def pretrained(tmp_path, monkeypatch, **changes):
@@ -57,11 +58,35 @@ def test_pretraining_resumes_exactly(tmp_path, monkeypatch):
     assert load_encoder(pretrained(tmp_path, monkeypatch)).sha256 == whole.sha256
 
 
-def test_augmentation_changes_the_weights_and_can_be_left_out(tmp_path, monkeypatch):
-    shas = set()
-    for name, changes in {"both": {}, "warp": {"recolour": 0.0}, "none": {"recolour": 0.0, "warp": 0.0}}.items():
-        shas.add(load_encoder(pretrained(tmp_path / name, monkeypatch, **changes)).sha256)
-    assert len(shas) >= 2  # the sentences of this dataset may name no colour
+def test_views_are_moved_for_the_glimpse_and_recoloured_for_both(tmp_path, monkeypatch):
+    """Each by its own setting; the close look reads the views through their calibration, unmoved."""
+    calibrate(monkeypatch)
+    plain = dataset()
+    sentences = [("push the red button", "push the blue button")[i % 2] for i in range(len(plain.images))]
+    demos = demonstrations(replace(plain, instructions=sentences))
+    shas, seen = set(), {}
+    original = EncoderTrainer.moved
+
+    def watched(trainer, batch, rng):
+        result = original(trainer, batch, rng)
+        seen[trainer.config.out.name] = batch, result
+        return result
+
+    monkeypatch.setattr(EncoderTrainer, "moved", watched)
+    for name, recolour, warp in (("both", 1.0, 1.0), ("warp", 0.0, 1.0), ("recolour", 1.0, 0.0), ("none", 0.0, 0.0)):
+        settings = PretrainConfig(
+            "mock", out=tmp_path / name, steps=1, batch_size=8, threads=1, recolour=recolour, warp=warp
+        )
+        shas.add(load_encoder(pretrain(settings, demos)).sha256)
+        before, (batch, glimpsed, maps) = seen[name]
+        changed = (before.observations.words != batch.observations.words).any(1)
+        images, new = before.observations.images, batch.observations.images
+        recoloured = (images != new).flatten(1).any(1)
+        assert changed.any() == recoloured.any() == bool(recolour)
+        assert not (changed & ~recoloured).any()  # red stays red when green and blue are exchanged
+        assert torch.equal(glimpsed.images, new) == (maps is None) == (not warp)
+        assert torch.equal(glimpsed.words, batch.observations.words)
+    assert len(shas) == 4
 
 
 def test_the_close_look_is_trained_on_alone(tmp_path, monkeypatch):
