@@ -106,6 +106,7 @@ class _Trial:
             task=self.episode.task,
             variation=self.episode.variation,
             seed=self.episode.seed,
+            repeat=self.episode.repeat,
             policy_seed=self.policy_seed,
             outcome=outcome,
             success_once=once,

@@ -226,6 +226,7 @@ class WorkerPool:
             task=episode.task,
             variation=episode.variation,
             seed=episode.seed,
+            repeat=episode.repeat,
             policy_seed=episode_policy_seed(episode, self._plan.policy_seed),
             outcome="error",
             error=message,

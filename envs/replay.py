@@ -58,7 +58,7 @@ def make_plan(config: Config, run: Run) -> EvaluationPlan:
     chosen = [record for record in selected(run, config.tasks, config.episodes) if record.outcome != "error"]
     if not chosen:
         raise InputError(f"{run.path} has no episode to replay (those that ended in an error cannot be).")
-    episodes = [Episode(suite.name, record.task, record.variation, record.seed) for record in chosen]
+    episodes = [Episode(suite.name, record.task, record.variation, record.seed, record.repeat) for record in chosen]
     given = config.demos or header.config.get("demos")
     demos = None if given is None else Path(given).resolve()
     if demos is not None:

@@ -1,7 +1,7 @@
 """Runs an evaluation: checks it, plays what is missing, and appends every result to the record as it ends."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -207,7 +207,7 @@ def make_header(plan: EvaluationPlan, prepared: Prepared) -> Header:
         protocol=protocol,
         protocol_hash=protocol_hash(protocol),
         full_task_count=suite.full_task_count,
-        seed_block={"name": plan.seed_block} | asdict(suite.seeds[plan.seed_block]),
+        seed_block={"name": plan.seed_block} | suite.seeds[plan.seed_block].facts(),
         policy_seed=plan.worker.policy_seed,
         planned=tuple(episode.id for episode in plan.episodes),
         **now,

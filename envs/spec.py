@@ -26,17 +26,27 @@ class SimulatorError(RuntimeError):
 
 @dataclass(frozen=True, order=True)
 class Episode:
-    """One trial. Its initial state is a function of these four alone."""
+    """One trial. Its initial state is a function of suite, task, variation and seed alone.
+
+    Attributes:
+        suite: Suite name.
+        task: Task name.
+        variation: Variation of the task.
+        seed: Seed of the initial state.
+        repeat: Which trial from this initial state it is; the policy's seed differs from repeat to repeat.
+    """
 
     suite: str
     task: str
     variation: int
     seed: int
+    repeat: int = 0
 
     @property
     def id(self) -> str:
         """Stable identifier, unique within a suite."""
-        return f"{self.task}/v{self.variation:03d}/s{self.seed}"
+        first = f"{self.task}/v{self.variation:03d}/s{self.seed}"
+        return first if self.repeat == 0 else f"{first}/r{self.repeat}"
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class SeedBlock:
-    """A half-open range of seeds: start .. start + count - 1."""
+    """A half-open range of seeds: start .. start + count - 1.
+
+    Attributes:
+        start: First seed.
+        count: Number of seeds.
+        repeats: Episodes a seed: one initial state, played with that many policy seeds.
+    """
 
     start: int
     count: int
+    repeats: int = 1
 
     @property
     def stop(self) -> int:
         """One past the last seed."""
         return self.start + self.count
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes that there are with these seeds."""
+        return self.count * self.repeats
+
+    def facts(self) -> dict[str, int]:
+        """As plain data, for protocols and records, which name repeats only where there are some."""
+        repeats = {} if self.repeats == 1 else {"repeats": self.repeats}
+        return {"start": self.start, "count": self.count} | repeats
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,8 @@ class Suite:
         """The fixed episode list of a task: the frozen ones, then drawn ones.
 
         Drawn episodes have consecutive seeds, and variations drawn uniformly from a fixed stream. A longer list starts
-        with the shorter one, so `--quick` runs a prefix of the full protocol.
+        with the shorter one, so `--quick` runs a prefix of the full protocol. Where the block has repeats, the list
+        goes through all its initial states once, then again with the next repeat.
 
         Raises:
             InputError: Unknown task or seed block, or more episodes than the block has seeds.
@@ -94,15 +112,16 @@ class Suite:
             raise InputError(f"unknown seed block {block!r}; this suite has {', '.join(self.seeds)}.")
         seeds = self.seeds[block]
         count = self.episodes_per_task if count is None else count
-        if not 1 <= count <= seeds.count:
-            raise InputError(f"--episodes must lie between 1 and {seeds.count} for the {block} seeds, got {count}.")
+        if not 1 <= count <= seeds.episodes:
+            raise InputError(f"--episodes must lie between 1 and {seeds.episodes} for the {block} seeds, got {count}.")
         # The stream is keyed by names, not positions: adding a task leaves the others' episodes as they were.
         key = hashlib.sha256(f"{self.name}/{task}/{block}".encode()).digest()
         rng = np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
-        variations = rng.integers(self.tasks[task], size=count)
+        variations = rng.integers(self.tasks[task], size=min(count, seeds.count))
         pairs = [(int(variation), seeds.start + k) for k, variation in enumerate(variations)]
         frozen = [(variation, seed) for variation, seed in self.frozen_episodes.get(block, {}).get(task, [])]
-        return [Episode(self.name, task, *pair) for pair in (frozen + pairs[len(frozen) :])[:count]]
+        states = (frozen + pairs[len(frozen) :])[:count]
+        return [Episode(self.name, task, *states[k % len(states)], k // len(states)) for k in range(count)]
 
     def check_tasks(self, tasks: Iterable[str]) -> None:
         """Raises InputError for a task that the suite does not have."""
@@ -186,7 +205,7 @@ class Suite:
         """
         shared: dict[str, Any] = {
             "suite": self.name,
-            "seeds": {name: asdict(block) for name, block in self.seeds.items()},
+            "seeds": {name: block.facts() for name, block in self.seeds.items()},
             "execution_horizon": self.execution_horizon,
             "options": self.options,
         }
@@ -239,6 +258,9 @@ def _check(suite: Suite, path: Path) -> None:
     for block in ("train", "validation", "test"):
         if block not in suite.seeds:
             raise InputError(f"{path}: seed block {block!r} is missing.")
+    for name, seeds in suite.seeds.items():
+        if seeds.count < 1 or seeds.repeats < 1:
+            raise InputError(f"{path}: seed block {name!r}: count and repeats must be at least 1.")
     blocks = sorted(suite.seeds.items(), key=lambda item: item[1].start)
     for (name, seeds), (other, following) in pairwise(blocks):
         if seeds.stop > following.start:

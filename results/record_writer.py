@@ -51,6 +51,8 @@ class RecordWriter:
         data = {"kind": "episode"} | asdict(record)
         if record.delays_s is None:
             del data["delays_s"]
+        if record.repeat == 0:
+            del data["repeat"]
         self._write(data)
 
     def note_resumed(self, circumstances: Mapping[str, Any]) -> None:

@@ -144,6 +144,7 @@ class EpisodeRecord:
         sim_seconds: Wall time by part of the simulator, seconds.
         actions: Native action vectors that were played, rounded to 6 decimals: the episode can be replayed from them.
         video: Path of the video relative to the record's folder; None without one.
+        repeat: Which trial from this initial state it is (`envs.spec.Episode`); not written where it is the first.
         delays_s: Time of each call of the policy on the virtual clock (`envs.clock`), seconds; None, and not written,
             where the simulator waited for the policy.
     """
@@ -166,6 +167,7 @@ class EpisodeRecord:
     sim_seconds: dict[str, float] = field(default_factory=dict)
     actions: tuple[tuple[float, ...], ...] = ()
     video: str | None = None
+    repeat: int = 0
     delays_s: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
