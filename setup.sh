@@ -122,7 +122,7 @@ set_up() {
 
 run_tests() {
     local bin
-    install_packages sim-mujoco,torch,dev,qwen .tests
+    install_packages sim-mujoco,sim-maniskill,torch,dev,qwen .tests
     bin=$(cd "$VENV/bin" && pwd)
     export OMP_NUM_THREADS=1 # two test processes on two cores
     say "style"
@@ -132,6 +132,8 @@ run_tests() {
     "$bin/mypy"
     say "leaderboard"
     "$bin/python" -m results.leaderboard --check
+    say "ManiSkill"
+    "$bin/python" -m envs.maniskill.check || say "ManiSkill's tests on the simulator are skipped"
     say "tests"
     "$bin/python" -m pytest -n 2 --dist loadfile
 }

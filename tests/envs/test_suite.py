@@ -2,8 +2,9 @@ from itertools import pairwise
 
 import pytest
 
+from envs.play import episode_policy_seed
 from envs.spec import Episode, InputError
-from envs.suite import load_suite, protocol_hash, suite_names
+from envs.suite import SeedBlock, load_suite, protocol_hash, suite_names
 
 
 @pytest.mark.parametrize("name", suite_names())
@@ -46,6 +47,27 @@ def test_a_longer_list_goes_on_where_the_frozen_one_ends(mock_suite):
     assert suite.episodes("reach", count=1) == suite.episodes("reach", count=2)[:1]
     assert suite.episodes("reach", count=9)[2:] == drawn.episodes("reach", count=9)[2:]
     assert suite.episodes("pick") == drawn.episodes("pick")
+
+
+def test_repeats_go_through_all_initial_states_again(mock_suite):
+    seeds = mock_suite().seeds
+    suite = mock_suite(seeds=seeds | {"test": SeedBlock(2_000_000, 4, repeats=3)})
+    episodes = suite.episodes("reach", count=12)
+    assert [(e.seed - 2_000_000, e.repeat) for e in episodes] == [(k % 4, k // 4) for k in range(12)]
+    assert len({e.id for e in episodes}) == 12 and episodes[4].id == episodes[0].id + "/r1"
+    assert [e.variation for e in episodes[4:8]] == [e.variation for e in episodes[:4]]
+    assert episodes[:4] == mock_suite().episodes("reach", count=4)
+    assert suite.episodes("reach", count=5) == episodes[:5]
+    assert len({episode_policy_seed(e, 0) for e in episodes}) == 12
+    with pytest.raises(InputError, match="between 1 and 12"):
+        suite.episodes("reach", count=13)
+
+
+def test_repeats_are_part_of_the_protocol_and_one_is_not_named(mock_suite):
+    suite = mock_suite()
+    assert suite.protocol([suite.spec("reach")])["seeds"]["test"] == {"start": 2000000, "count": 1000000}
+    repeated = mock_suite(seeds=suite.seeds | {"test": SeedBlock(2_000_000, 4, repeats=3)})
+    assert repeated.protocol([suite.spec("reach")])["seeds"]["test"]["repeats"] == 3
 
 
 def test_protocol_hash_covers_what_could_change_a_number(mock_suite):

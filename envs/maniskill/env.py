@@ -1,0 +1,160 @@
+"""A task of ManiSkill behind the interface of `envs.spec`."""
+
+import time
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from envs.maniskill import expert, observe
+from envs.maniskill.control import make_control
+from envs.maniskill.settings import read_settings
+from envs.maniskill.simulation import Simulation, said
+from envs.maniskill.specification import task_spec
+from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult
+from envs.suite import Suite
+from model.actions import ActionError, check_action
+
+
+class ManiSkillEnv(Env):
+    """A task at 20 actions a second. The seed of an episode is the seed that ManiSkill is reset with.
+
+    An episode goes on for the suite's `steps_after_success` actions after its first success, unless its steps run out,
+    so that the record's success at the end says something.
+
+    Args:
+        suite: The suite.
+        task: Task name.
+        sim: Back end.
+    """
+
+    def __init__(self, suite: Suite, task: str, sim: str) -> None:
+        """Builds the scene.
+
+        Raises:
+            InputError: Something is not installed, or the suite's file asks for something that there is not.
+            SimulatorError: ManiSkill cannot build the task, or this process holds another environment.
+        """
+        self._settings = read_settings(suite, task)
+        self._control = make_control(self._settings.options.control, self._settings.task.arms)
+        self.spec = task_spec(suite, self._settings, sim)
+        self._simulation = Simulation(self._settings, self._control.mode, sim)
+        self._episode: Episode | None = None
+        self._observation: Observation = {}
+        self._plan: list[Float32[np.ndarray, 128]] | None = None
+
+    def reset(self, episode: Episode) -> Observation:
+        """See `Env.reset`."""
+        if episode.variation != 0:
+            raise InputError(f"{self.spec.task} has one variation, 0, not {episode.variation}.")
+        self._start(episode)
+        self._plan = None
+        self._observation = self._observe({})
+        return self._observation
+
+    def _start(self, episode: Episode) -> None:
+        """The episode's initial state, without a picture of it."""
+        try:
+            self._simulation.reset(episode.seed)
+        except Exception as error:
+            raise SimulatorError(f"ManiSkill cannot set {episode.id} up: {said(error)}") from error
+        joints = [qpos for qpos, _ in self._simulation.arms()]
+        self._control.start(np.stack(joints)[:, :7], np.array([observe.opening(qpos) for qpos in joints]))
+        self._episode, self._steps, self._first_success = episode, 0, None
+
+    def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
+        """See `Env.step`. Entries out of bounds are clipped, as ManiSkill's controllers do."""
+        self._need_episode()
+        try:
+            check_action(action, self.spec.embodiment)
+        except ActionError as error:
+            return StepResult(self._observation, True, StepInfo(failure=str(error)))
+        seconds: dict[str, float] = {}
+        begin = time.perf_counter()
+        success = self._carry_out(action)
+        seconds["physics"] = time.perf_counter() - begin
+        if success and self._first_success is None:
+            self._first_success = self._steps
+        self._observation = self._observe(seconds)
+        return StepResult(self._observation, self._ended(), StepInfo(success=success, seconds=seconds))
+
+    def _carry_out(self, action: Float32[np.ndarray, "128"]) -> bool:
+        self._steps += 1
+        try:
+            return self._simulation.step(self._control.command(action))
+        except Exception as error:
+            raise SimulatorError(f"ManiSkill's step failed: {said(error)}") from error
+
+    def _ended(self) -> bool:
+        if self._first_success is None or self.spec.success_rule != "success_once":
+            return False
+        return self._steps - self._first_success >= self._settings.options.steps_after_success
+
+    def _observe(self, seconds: dict[str, float]) -> Observation:
+        begin = time.perf_counter()
+        try:
+            images = self._simulation.pictures()
+        except Exception as error:
+            raise SimulatorError(f"SAPIEN cannot take a picture: {said(error)}") from error
+        seconds["rendering"] = time.perf_counter() - begin
+        arms = [observe.arm_entries(*arm) for arm in self._simulation.arms()]
+        return {
+            "images": images,
+            "proprioception": np.concatenate(arms),
+            "instruction": self._settings.task.sentence,
+        }
+
+    # -- the rest ------------------------------------------------------------------------------------------------
+
+    def hold_action(self) -> Float32[np.ndarray, "128"]:
+        """The joint positions that were last commanded, or no displacement."""
+        self._need_episode()
+        return self._control.hold()
+
+    def expert_action(self) -> Float32[np.ndarray, "128"]:
+        """The next action of the motion-planned solution, which is found when it is first asked for; then it holds.
+
+        The solution is played once in this simulator, without pictures, and the episode is set up again.
+
+        Raises:
+            NotImplementedError: The suite does not command joint positions.
+            InputError: The planner's packages are not there: it runs in the experts' own environment.
+            RuntimeError: Actions came before the first question, or before the first reset.
+        """
+        episode = self._need_episode()
+        if self._plan is None:
+            if self._steps > 0:
+                raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
+            self._plan = self._solve(episode)
+        return self._plan[self._steps] if self._steps < len(self._plan) else self.hold_action()
+
+    def _solve(self, episode: Episode) -> list[Float32[np.ndarray, "128"]]:
+        actions: list[Float32[np.ndarray, 128]] = []
+
+        def play(command: np.ndarray) -> bool:
+            # As the runner plays it: what is found is what will happen.
+            native = self.spec.embodiment.decode(self._control.from_joints(command))
+            action = self.spec.embodiment.encode(np.round(native.astype(float), 6))
+            actions.append(action)
+            return self._carry_out(action)
+
+        self._control.from_joints(np.zeros((self._settings.task.arms, 8)))  # whether it can be said in this control
+        expert.solve(self._simulation, self._settings.task, play, self.spec.max_steps)
+        self._start(episode)
+        return actions
+
+    def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture from the task's render camera."""
+        return self._simulation.picture(height, width)
+
+    def close(self) -> None:
+        """See `Env.close`."""
+        simulation: Any = getattr(self, "_simulation", None)
+        if simulation is not None:
+            simulation.close()
+        self._episode = None
+
+    def _need_episode(self) -> Episode:
+        if self._episode is None:
+            raise RuntimeError("reset the environment first")
+        return self._episode

@@ -1,0 +1,108 @@
+"""The experts: ManiSkill's motion-planned solutions of the five tasks, and two of our own for two arms.
+
+All plan with mplib, whose wheels crash under NumPy 2, so they run in an environment of their own
+(`envs/maniskill/setup_experts.sh`). Nothing else of the benchmark needs it.
+"""
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from envs.maniskill.simulation import Simulation
+from envs.maniskill.tasks import Task
+from envs.spec import InputError
+
+# Plays a command for each arm ([arms, 8]: joints in rad, gripper -1 closed .. 1 open); true for a success.
+Play = Callable[[np.ndarray], bool]
+
+REMEDY = (
+    "The experts have an environment of their own: ./envs/maniskill/setup_experts.sh makes .venv-experts; then run the "
+    "same command with .venv-experts/bin/python"
+)
+# Task -> ManiSkill's solution of it.
+_SOLUTIONS = {
+    "PegInsertionSide-v1": "solvePegInsertionSide",
+    "PickCube-v1": "solvePickCube",
+    "StackCube-v1": "solveStackCube",
+    "PlugCharger-v1": "solvePlugCharger",
+    "PushCube-v1": "solvePushCube",
+}
+
+
+class OutOfStepsError(Exception):
+    """The solution is longer than an episode."""
+
+
+def solve(simulation: Simulation, task: Task, play: Play, max_steps: int) -> None:
+    """Solves the episode that the simulation has been reset to, from privileged state, and plays the solution.
+
+    A path that the planner does not find leaves the solution incomplete, which is the expert's failure.
+
+    Args:
+        simulation: The simulator.
+        task: Its task.
+        play: Carries a command out in it.
+        max_steps: Commands after which it ends.
+
+    Raises:
+        InputError: The planner is not there, or this NumPy would crash it.
+    """
+    check_planner()
+    played = Counted(play, max_steps)
+    for agent in simulation.agents:  # the planner reads the robot's full description, not the light one
+        agent.urdf_path = simulation.descriptions[agent.uid]
+    with suppress(OutOfStepsError), redirect_stdout(io.StringIO()):  # which the planner would fill
+        if task.name in _SOLUTIONS:
+            from mani_skill.examples.motionplanning.panda import solutions
+
+            getattr(solutions, _SOLUTIONS[task.name])(_OneArm(simulation.base, played))
+        else:
+            from envs.maniskill import two_arms
+
+            two_arms.solve(simulation, task.name, played)
+
+
+def check_planner() -> None:
+    """Raises InputError where mplib is missing, or would crash."""
+    if find_spec("mplib") is None:
+        raise InputError(f"the experts plan with mplib, which is not installed. {REMEDY}.")
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise InputError(f"the experts plan with mplib, which crashes under NumPy 2 (here {np.__version__}). {REMEDY}.")
+
+
+class Counted:
+    """Plays commands, as many as an episode has steps."""
+
+    def __init__(self, play: Play, max_steps: int) -> None:
+        self._play, self._left = play, max_steps
+
+    def __call__(self, command: np.ndarray) -> bool:
+        """See `Play`.
+
+        Raises:
+            OutOfStepsError: There is no step left.
+        """
+        if self._left == 0:
+            raise OutOfStepsError
+        self._left -= 1
+        return self._play(command)
+
+
+class _OneArm:
+    """What ManiSkill's solutions drive instead of its environment: every step goes through `play`."""
+
+    def __init__(self, base: Any, play: Play) -> None:
+        self.unwrapped = base
+        self._play = play
+
+    def reset(self, seed: int | None = None) -> None:
+        """The episode stands already."""
+
+    def step(self, command: np.ndarray) -> tuple[None, float, bool, bool, dict[str, bool]]:
+        """As in Gymnasium; the solutions look at none of it."""
+        success = self._play(np.asarray(command, dtype=float)[None])
+        return None, 0.0, success, False, {"success": success}

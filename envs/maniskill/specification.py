@@ -1,0 +1,40 @@
+"""A task's facts, without the simulator."""
+
+from envs.maniskill import install
+from envs.maniskill.control import make_control
+from envs.maniskill.observe import names
+from envs.maniskill.settings import Settings
+from envs.spec import Camera, TaskSpec
+from envs.suite import Suite
+
+# Raise whenever a change could move a number.
+ADAPTER_VERSION = 1
+CONTROL_HZ = 20.0
+
+
+def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
+    """The facts of a task.
+
+    Cameras are not calibrated here (`Camera.fov` is None): where they stand differs between the tasks of a suite, and
+    in PlugCharger the render camera hangs on the receptacle.
+
+    Raises:
+        InputError: The packages are missing.
+    """
+    control = make_control(settings.options.control, settings.task.arms)
+    return TaskSpec(
+        suite=suite.name,
+        task=settings.task.name,
+        cameras=tuple(Camera(name, settings.size, settings.size) for name in settings.cameras),
+        proprioception=names(settings.task.arms),
+        convention=control.convention,
+        control_hz=CONTROL_HZ,
+        max_steps=suite.max_steps,
+        success_rule=suite.success_rule,
+        variations=1,
+        simulator=sim,
+        simulator_version=install.version(),
+        adapter_version=ADAPTER_VERSION,
+        action_low=control.low,
+        action_high=control.high,
+    )

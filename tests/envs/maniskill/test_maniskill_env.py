@@ -1,0 +1,112 @@
+"""The adapter on the simulator itself. Skipped, with what is missing, where that cannot run."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from envs.conformance import check_environment
+from envs.play import play_episode
+from envs.spec import InputError, SimulatorError
+from model.actions import EMBODIMENTS
+from policies.zero import ZeroPolicy
+
+pytestmark = [pytest.mark.maniskill, pytest.mark.slow]
+
+
+@contextlib.contextmanager
+def opened(suite, task):
+    env = suite.make(task)
+    try:
+        yield env
+    finally:
+        env.close()
+
+
+# One episode without a picture and one with, of each suite: what a check of a machine needs.
+@pytest.mark.parametrize("cameras", [(), ("render",)], ids=["state", "rgb"])
+@pytest.mark.parametrize("name", ["maniskill5", "maniskill_bimanual"])
+def test_an_episode_of_each_suite(five, name, cameras):
+    suite = five(name, cameras=cameras, image_size=64, max_steps=4)
+    task = list(suite.tasks)[-1]
+    with opened(suite, task) as env:
+        (episode,) = suite.episodes(task, count=1)
+        record = play_episode(env, ZeroPolicy(), episode, suite.execution_horizon)
+        assert (record.outcome, record.steps, record.success_once) == ("failure", 4, False)
+        again = play_episode(env, ZeroPolicy(), episode, suite.execution_horizon)
+        assert again.actions == record.actions  # bit for bit: they are what was observed
+        observation = env.reset(episode)
+        assert list(observation["images"]) == list(cameras)
+        for image in observation["images"].values():
+            assert image.shape == (64, 64, 3) and image.std() > 10  # something is seen
+
+
+def test_the_contract_of_environments(five):
+    suite = five(image_size=32)
+    check_environment(lambda: suite.make("PickCube-v1"), suite.episodes("PickCube-v1", "train", 3))
+
+
+def test_the_marker_of_the_goal_shows_where_the_suite_wants_it(five):
+    seen = {}
+    for marker in (True, False):
+        suite = five(image_size=64, goal_marker=marker)
+        with opened(suite, "PickCube-v1") as env:
+            image = env.reset(suite.episodes("PickCube-v1", count=1)[0])["images"]["render"].astype(int)
+            seen[marker] = int(((image[..., 1] > image[..., 0] + 60) & (image[..., 1] > image[..., 2] + 60)).sum())
+    assert seen[True] > 0 and seen[False] == 0
+
+
+def test_a_commanded_joint_moves_and_the_others_stay(five):
+    suite = five(cameras=())
+    with opened(suite, "PushCube-v1") as env:
+        before = env.reset(suite.episodes("PushCube-v1", count=1)[0])["proprioception"]
+        action = env.hold_action()
+        joint, slot = env.spec.proprioception.index("joint_0"), EMBODIMENTS["joints"].slots[0]
+        action[slot] += 0.3
+        for _ in range(20):
+            after = env.step(action).observation["proprioception"]
+        moved = after[joint : joint + 7] - before[joint : joint + 7]
+        assert moved[0] == pytest.approx(0.3, abs=0.01) and np.abs(moved[1:]).max() < 0.01
+
+
+def test_displacements_move_the_end_effector_along_and_about_the_axes_of_the_base(five):
+    suite = five("maniskill5_delta", cameras=())
+    encode = EMBODIMENTS["delta_eef"].encode
+    with opened(suite, "PushCube-v1") as env:
+        eef = env.spec.proprioception.index("eef_x")
+        from scipy.spatial.transform import Rotation
+
+        start = env.reset(suite.episodes("PushCube-v1", count=1)[0])["proprioception"][eef : eef + 7]
+        for _ in range(4):
+            now = env.step(encode([0.02, 0, 0, 0, 0, 0.05, 0, 0])).observation["proprioception"][eef : eef + 7]
+        turned = Rotation.from_quat(now[3:]) * Rotation.from_quat(start[3:]).inv()
+        assert now[0] - start[0] > 0.03 and abs(now[1] - start[1]) < 0.02
+        assert turned.as_rotvec()[2] > 0.05 and np.abs(turned.as_rotvec()[:2]).max() < 0.05
+
+
+def test_one_simulator_a_process(five):
+    suite = five(cameras=())
+    with opened(suite, "PushCube-v1"), pytest.raises(SimulatorError, match="once a process"):
+        suite.make("PickCube-v1")
+
+
+def test_the_expert_says_where_it_runs(five):
+    if np.__version__.startswith("1."):
+        pytest.skip("the experts' own environment")
+    suite = five(cameras=())
+    with opened(suite, "PushCube-v1") as env:
+        env.reset(suite.episodes("PushCube-v1", count=1)[0])
+        with pytest.raises(InputError, match=r"setup_experts\.sh"):
+            env.expert_action()
+
+
+def test_the_expert_solves_and_its_solution_is_played_again_to_the_bit(five):
+    if not np.__version__.startswith("1."):
+        pytest.skip("needs the experts' environment: ./envs/maniskill/setup_experts.sh")
+    from policies.expert import ExpertPolicy
+
+    suite = five(cameras=())
+    with opened(suite, "PushCube-v1") as env:
+        records = [play_episode(env, ExpertPolicy(), suite.episodes("PushCube-v1", count=1)[0], 8) for _ in range(2)]
+        assert [record.outcome for record in records] == ["success", "success"]
+        assert records[0].actions == records[1].actions
