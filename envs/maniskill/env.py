@@ -41,7 +41,9 @@ class ManiSkillEnv(Env):
         self._simulation = Simulation(self._settings, self._control.mode, sim)
         self._episode: Episode | None = None
         self._observation: Observation = {}
-        self._plan: list[Float32[np.ndarray, 128]] | None = None
+        self._plan: list[np.ndarray] | None = None
+        self._steps = 0
+        self._first_success: int | None = None
 
     def reset(self, episode: Episode) -> Observation:
         """See `Env.reset`."""
@@ -129,7 +131,7 @@ class ManiSkillEnv(Env):
         return self._plan[self._steps] if self._steps < len(self._plan) else self.hold_action()
 
     def _solve(self, episode: Episode) -> list[Float32[np.ndarray, "128"]]:
-        actions: list[Float32[np.ndarray, 128]] = []
+        actions: list[np.ndarray] = []
 
         def play(command: np.ndarray) -> bool:
             # As the runner plays it: what is found is what will happen.

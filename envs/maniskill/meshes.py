@@ -81,7 +81,8 @@ def _decimated(path: Path, folder: Path) -> Path:
         mesh = _simplified(mesh, round(FACES * len(mesh.faces) / total))
         result.add_geometry(mesh, transform=transform)
     kind = path.suffix[1:].lower()
-    data = (result.to_geometry() if kind == "stl" else result).export(file_type=kind)
+    whole: Any = result.to_geometry() if kind == "stl" else result
+    data = whole.export(file_type=kind)
     assert isinstance(data, bytes)
     _write(target, data)
     return target
