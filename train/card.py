@@ -146,8 +146,12 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no run of training (no config.json): check the path.")
     entries = json.loads(path.read_text())
     # Over kept features nothing is recoloured or moved.
-    unused = (*_DEFAULTS, "recolour", "warp") if entries.get("encoder") else _DEFAULTS
-    return {k: v for k, v in entries.items() if k not in unused and isinstance(v, int | float | str) and v != ""}
+    close = entries.get("encoder") and entries.get("part", "close") == "close"
+    unused = (*_DEFAULTS, "recolour", "warp", "hard") if close else _DEFAULTS
+    shown = {k: v for k, v in entries.items() if k not in unused and isinstance(v, int | float | str) and v != ""}
+    if not entries.get("encoder"):
+        return {name: value for name, value in shown.items() if name not in ("part", "hard")}
+    return shown | {"encoder": Path(entries["encoder"]).parent.name}  # the run; folders differ by machine
 
 
 def _options(entries: dict[str, Any]) -> str:
