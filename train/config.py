@@ -126,6 +126,7 @@ class PretrainConfig(LoopConfig):
         encoder: Weights of an encoder that was pre-trained before, to train on.
         part: What of it is trained on. "close": the close look alone, for about half the cost of a step: the rest stays
             as it is, and what it makes of an observation is kept. Without --recolour and --warp, which change that.
+            "choice": its choice among the places that the views point at, which is new if it had none; without --warp.
         hard: Share of every batch that is drawn from keyframes which the encoder that one starts from points wrong in,
             the more often the more (`train.hard`). With --part all.
         probe_weight: Weight of the action probe's loss.
@@ -136,7 +137,7 @@ class PretrainConfig(LoopConfig):
 
     learning_rate: float = 1e-3
     encoder: Path | None = None
-    part: Literal["close", "all"] = "close"
+    part: Literal["close", "all", "choice"] = "close"
     hard: float = 0.0
     probe_weight: float = 0.5
     recolour: float = 0.7
