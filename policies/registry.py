@@ -15,6 +15,7 @@ BUILT_IN = {
     "zero": "policies.zero:ZeroPolicy",
     "random": "policies.random:RandomPolicy",
     "expert": "policies.expert:ExpertPolicy",
+    "chase": "policies.expert:ChasePolicy",
     "replay": "policies.replay:ReplayPolicy",
     "drifting": "policies.drifting:DriftingPolicy",
     "diffusion": "policies.diffusion:DiffusionPolicy",

@@ -12,7 +12,7 @@ from envs.suite import nearest
 # name: position, point it looks at (m, world), vertical field of view (degrees)
 _FIXED = {
     "opposite": ((1.10, 0.0, 1.50), (0.30, 0.0, 0.83), 46),
-    "side": ((0.33, 1.02, 1.52), (0.33, 0.0, 0.83), 46),
+    "side": ((0.33, 0.98, 1.62), (0.33, 0.04, 0.83), 42),
 }
 NAMES = (*_FIXED, "wrist")
 

@@ -97,6 +97,7 @@ class DynamicEnv(Env):
         begin = time.perf_counter()
         for _ in self._servo.drive(target, bool(action[GRIPPER] > 0.5)):
             self._task.drive(self._world, PART_S)
+        self._world.place_all()  # a step leaves the poses from before it
         if not np.isfinite(self._world.data.qpos).all():
             raise SimulatorError("the physics diverged")
         success = self._check()

@@ -9,8 +9,8 @@ from envs.rlbench.world import World
 LIFT = 0.10  # m over where it stood: picked up
 _LIFT_TO = 0.17  # m: where the expert lifts to
 _HOVER = 0.10  # m from the object's middle to the tip
-_ALIGNED = 0.012  # m: near enough to sink
-_BESIDE = 0.020  # m: near enough to stay down, once the fingers are around the object
+_ALIGNED = 0.020  # m: near enough to sink
+_BESIDE = 0.028  # m: near enough to stay down, once the fingers are around the object
 _AROUND = 0.045  # m: below this height the fingers are around it
 _DOWN = 0.010  # m: low enough to close
 

@@ -11,13 +11,13 @@ from envs.rlbench.world import World
 SPEED = (0.26, 0.38)  # m/s towards the robot
 ACROSS = (0.10, 0.26)  # m/s to the left or right
 _FROM, _TO = 0.70, 0.24  # m: x where the balls start and where the catcher waits
-_RADIUS = 0.025  # m
-_WIDEST = 0.30  # m: y where the ball comes to the catcher, at most
-_ASIDE = 0.10  # m: and at least, else waiting would do
+_RADIUS = 0.030  # m
+_WIDEST = 0.30  # m: y where the ball reaches the catcher's back, at most
+_ASIDE = 0.115  # m: and at least, from its mouth on: else waiting would do
 _START = 0.34  # m: y where it starts, at most
 _APART = (0.17, 0.22)  # m between the balls
 _TIP = 0.105  # m: tip over the table
-_DEEP, _HALF_WIDTH = 0.075, 0.058  # m: inside of the catcher
+_DEEP, _HALF_WIDTH = 0.085, 0.064  # m: inside of the catcher
 _LOW, _HIGH = 0.006 - _TIP, 0.056 - _TIP  # m: lower and upper edge of its walls, from the tip
 _PASSED = 0.13  # m: x behind the catcher
 
@@ -57,8 +57,8 @@ class BallIntercept(DynamicTask):
         while True:
             across = rng.uniform(*ACROSS) * rng.choice([-1.0, 1.0])
             arrival = rng.uniform(_ASIDE, _WIDEST) * rng.choice([-1.0, 1.0])
-            y = arrival - across * seconds
-            if abs(y) < _START:
+            y, at_mouth = arrival - across * np.array([seconds, _DEEP / speed])
+            if abs(y) < _START and np.sign(arrival) * at_mouth > _ASIDE:
                 break
         self._velocity = np.array([-speed, across, 0.0])
         other = y + rng.uniform(*_APART) * rng.choice([-1.0, 1.0])
@@ -82,8 +82,9 @@ class BallIntercept(DynamicTask):
         return bool(0.0 < x < _DEEP and abs(y) < _HALF_WIDTH and z < 0.0)
 
     def lost(self, world: World) -> bool:
-        """It rolled past."""
-        return bool(world.pose("ball0").position[0] < _PASSED)
+        """It rolled past, or off the table."""
+        x, _, z = world.pose("ball0").position
+        return bool(x < _PASSED or z < TABLE)
 
     def instructions(self, color: str) -> Sequence[str]:
         """Names the colour."""

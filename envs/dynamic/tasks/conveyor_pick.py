@@ -9,12 +9,12 @@ from envs.dynamic.task import TABLE, Command, DynamicTask, drawn_speed
 from envs.rlbench.pose import yaw_pose
 from envs.rlbench.world import World
 
-SPEED = (0.10, 0.22)  # m/s, along -y
+SPEED = (0.06, 0.16)  # m/s, along -y
 _X = 0.30  # m: the belt's middle
 _HALF = (0.075, 0.46)  # m: half its width and length
 _TOP = TABLE + 0.05
 _PITCH = 0.05  # m between two slats
-_EDGE = 0.018  # m: half a block's edge
+_EDGE = 0.017  # m: half a block's edge
 _SURFACE = _TOP + _EDGE
 _START = (0.26, 0.40)  # m: y of the block behind
 _APART = (0.15, 0.19)  # m from it to the one before

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from envs.dynamic.task import TABLE, TICK_S, Command, DynamicTask, drawn_speed
 from envs.rlbench.world import World
 
-SPEED = (0.10, 0.24)  # m/s
+SPEED = (0.07, 0.17)  # m/s
 NEAR = 0.03  # m from the point over the cart
 _BEACON = 0.085  # m: the ball's height over the table
 _OVER = 0.05  # m from the ball up to where the tip should be

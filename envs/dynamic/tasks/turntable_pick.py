@@ -9,11 +9,11 @@ from envs.dynamic.task import TABLE, Command, DynamicTask, drawn_speed
 from envs.rlbench.pose import yaw_pose
 from envs.rlbench.world import World
 
-SPEED = (0.8, 1.6)  # rad/s, counter-clockwise as seen from above
+SPEED = (0.5, 1.3)  # rad/s, counter-clockwise as seen from above
 _CENTRE = np.array([0.30, 0.0])  # m
 _RADIUS = 0.17  # m
 _TOP = TABLE + 0.05
-_PUCK = (0.019, 0.02)  # m: radius, half the height
+_PUCK = (0.017, 0.02)  # m: radius, half the height
 _SURFACE = _TOP + _PUCK[1]
 _FROM_CENTRE = (0.105, 0.14)  # m
 _APART = (0.6 * np.pi, 1.4 * np.pi)  # rad between the pucks
