@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from envs.rlbench import panda
@@ -109,10 +108,11 @@ class Servo:
         turn = (target.rotation * now.rotation.inv()).as_rotvec()
         way *= _share(float(np.linalg.norm(way)), TIP_SPEED * _TICK_S)
         turn *= _share(float(np.linalg.norm(turn)), TIP_TURN * _TICK_S)
-        joints = self._kinematics.solve(Pose(now.position + way, Rotation.from_rotvec(turn) * now.rotation), self._joints)
+        pose = Pose(now.position + way, Rotation.from_rotvec(turn) * now.rotation)
+        joints = self._kinematics.solve(pose, self._joints)
         if joints is None:
             return
-        change: Float[np.ndarray, "7"] = joints - self._joints
+        change = joints - self._joints
         self._joints = self._joints + change * _share(float(np.abs(change).max()), JOINT_SPEED * _TICK_S)
         self.set_point = self._kinematics.tip(self._joints)
 

@@ -59,10 +59,10 @@ class Task(Blueprint):
     def place(self, world: World, variation: int, rng: np.random.Generator) -> None:
         """Puts objects and colours in place; the root has been placed before."""
 
-    def start(self, world: World) -> None:  # noqa: B027
+    def start(self, world: World) -> None:
         """Called when the scene has settled: remembers what success is measured against."""
 
-    def update(self, world: World) -> None:  # noqa: B027
+    def update(self, world: World) -> None:
         """Called every 0.06 s of an episode before `success`: latches what must not be forgotten."""
 
     @abstractmethod

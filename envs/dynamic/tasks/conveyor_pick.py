@@ -36,11 +36,13 @@ class ConveyorPick(DynamicTask):
         """
         half_width, half_length = _HALF
         slats = "".join(
-            f'<geom class="visual" type="box" size="{half_width} .003 .0005" pos="0 {y:.4f} .0081" rgba=".36 .38 .42 1"/>'
+            f'<geom class="visual" type="box" size="{half_width} .003 .0005" pos="0 {y:.4f} .0081" '
+            'rgba=".36 .38 .42 1"/>'
             for y in np.arange(-half_length + _PITCH / 2, half_length, _PITCH)
         )
         rails = "".join(
-            f'<geom class="static" type="box" size=".006 {half_length + 0.03} .026" pos="{x} 0 -.018" material="steel"/>'
+            f'<geom class="static" type="box" size=".006 {half_length + 0.03} .026" pos="{x} 0 -.018" '
+            'material="steel"/>'
             for x in (-half_width - 0.008, half_width + 0.008)
         )
         ends = "".join(

@@ -24,7 +24,7 @@ class TargetFollow(DynamicTask):
     hold_s = 1.5
 
     def scene(self) -> str:
-        """The carts: a body with a dark windscreen in front, wheels, and a ball on a mast. They collide with nothing."""
+        """The carts, which collide with nothing: a dark windscreen in front, and a ball on a mast."""
         carts = ""
         for i in range(2):
             wheels = "".join(

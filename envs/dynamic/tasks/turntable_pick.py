@@ -29,8 +29,8 @@ class TurntablePick(DynamicTask):
     def scene(self) -> str:
         """A pedestal, the disc with marks on it, and the pucks."""
         marks = "".join(
-            f'<geom class="visual" type="box" size=".02 .003 .0005" pos="{0.145 * np.cos(a):.4f} {0.145 * np.sin(a):.4f} '
-            f'.0081" euler="0 0 {a:.4f}" rgba=".55 .57 .6 1"/>'
+            '<geom class="visual" type="box" size=".02 .003 .0005" rgba=".55 .57 .6 1" '
+            f'pos="{0.145 * np.cos(a):.4f} {0.145 * np.sin(a):.4f} .0081" euler="0 0 {a:.4f}"/>'
             for a in np.linspace(0, 2 * np.pi, 12, endpoint=False)
         )
         pucks = "".join(

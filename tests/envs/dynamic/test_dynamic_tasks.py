@@ -64,7 +64,9 @@ def test_acting_on_what_was_seen_works_at_once_and_not_later(blind, dynamic, tas
     latency = FixedLatency(delay_s) if delay_s else None
     episodes = dynamic.episodes(task, "validation", 4)
     for policy in ("expert", "chase"):
-        records = [play_episode(env, make_policy(policy), e, dynamic.execution_horizon, latency=latency) for e in episodes]
+        records = [
+            play_episode(env, make_policy(policy), e, dynamic.execution_horizon, latency=latency) for e in episodes
+        ]
         solved = sum(record.outcome == "success" for record in records)
         assert solved == 4 if not delay_s else solved <= 1, policy
 
