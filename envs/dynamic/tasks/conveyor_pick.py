@@ -37,7 +37,7 @@ class ConveyorPick(DynamicTask):
         half_width, half_length = _HALF
         slats = "".join(
             f'<geom class="visual" type="box" size="{half_width} .003 .0005" pos="0 {y:.4f} .0081" '
-            'rgba=".36 .38 .42 1"/>'
+            'rgba=".36 .37 .40 1"/>'
             for y in np.arange(-half_length + _PITCH / 2, half_length, _PITCH)
         )
         rails = "".join(
@@ -61,7 +61,7 @@ class ConveyorPick(DynamicTask):
           {rails}{ends}
           <body name="belt">
             <joint name="belt" type="slide" axis="0 1 0" armature="50"/>
-            <geom class="articulated" type="box" size="{half_width} {half_length} .008" rgba=".16 .17 .19 1" mass="3"/>
+            <geom class="articulated" type="box" size="{half_width} {half_length} .008" rgba=".56 .57 .58 1" mass="3"/>
             {slats}
           </body>
         </body>{blocks}"""
