@@ -16,6 +16,7 @@ BUILT_IN = {
     "random": "policies.random:RandomPolicy",
     "expert": "policies.expert:ExpertPolicy",
     "nearest": "policies.nearest:NearestPolicy",
+    "chase": "policies.expert:ChasePolicy",
     "replay": "policies.replay:ReplayPolicy",
     "drifting": "policies.drifting:DriftingPolicy",
     "diffusion": "policies.diffusion:DiffusionPolicy",
