@@ -22,7 +22,7 @@ from model.parts import pixel_grid
 APART = 0.03  # m: places nearer to each other are one
 SIDE, STEP = 5, 0.0125  # of a column's squares: points a side, and their distance in m
 DEPTHS = (0.0, 0.04, 0.08, 0.12, 0.16, 0.20)  # m below the place
-BELIEF = 1.0  # weight of what the views' maps say, found on validation seeds
+BELIEF = 2.0  # weight of what the views' maps say, found on validation seeds
 _WIDTH = 64
 _SHARPNESS = (1.0, 4.0, 16.0)
 _REACH = 0.3  # m: unit of the way from the hand
