@@ -112,10 +112,10 @@ def _encoder(folder: Path) -> list[str]:
     steps = [
         [
             f"{entry['step']:,}",
-            f"{entry['all/point_cm']:.2f}",
-            f"{entry['all/refined_cm']:.2f}",
+            _number(entry, "all/point_cm", 2),
+            _number(entry, "all/refined_cm", 2),
             _share(entry, f"{TRAVELLING}/found"),
-            f"{entry['all/rotation_deg']:.1f}",
+            _number(entry, "all/rotation_deg", 1),
             _share(entry, f"{TURNING}/within_10deg"),
         ]
         for entry in _validations(folder)
@@ -138,6 +138,10 @@ def _encoder(folder: Path) -> list[str]:
 
 def _share(entry: dict[str, Any], name: str) -> str:
     return percent(entry[name]) if name in entry else NONE
+
+
+def _number(entry: dict[str, Any], name: str, digits: int) -> str:
+    return f"{entry[name]:.{digits}f}" if name in entry else NONE
 
 
 def _settings(folder: Path) -> dict[str, Any]:
