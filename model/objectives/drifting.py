@@ -96,7 +96,7 @@ class Drifting(OnePass):
     def __init__(
         self,
         samples: int = 8,
-        taus: tuple[float, ...] = (0.02, 0.05, 0.2),
+        taus: tuple[float, ...] = (0.02, 0.05, 0.2, 10.0),
         per_condition_scale: bool = False,
         parts: bool = True,
     ) -> None:
