@@ -9,7 +9,7 @@
 3. Where the mistake is in the pose, the decisive action is played again with its position, its rotation or its gripper
    state alone replaced by the expert's: what brings the milestone about is to blame (`Finding.verified`). Where several
    do or none does, it is what is further off, measured in tolerances. To let go more than 10 cm from where that is due
-   is a mistake of the gripper.
+   is a mistake of the gripper, unless what is held was carried over that place before: then it is the wrong place.
 4. Where not even the expert's own keyframe would have helped, an earlier action of the same stretch is looked for that
    knocked an object over, strayed from every keyframe, or left one out.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 POSITION, ROTATION, GRIPPER = "position error", "rotation error", "gripper state wrong"
-OBJECT, ORDER, PLANNER = "wrong object", "wrong order or skipped keyframe", "planner failure"
+OBJECT, ORDER, PLANNER = "wrong object or place", "wrong order or skipped keyframe", "planner failure"
 SLIP, STEPS, UNEXPLAINED = "physical slip", "out of steps", "unexplained"
 CATEGORIES = (POSITION, ROTATION, GRIPPER, OBJECT, ORDER, PLANNER, SLIP, STEPS, UNEXPLAINED)
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from copy import deepcopy
 
+import numpy as np
+
 from envs.findings import GRIPPER, OBJECT, ORDER, PLANNER, POSITION, ROTATION, SLIP, UNEXPLAINED, Finding
 from envs.milestones import PLACED_M, Native, Play, Reference, Replay, carried, distance, tilt
 from envs.stretch import NEAR_M, POSITION_M, VIA_DEG, VIA_M, Deviation, Stretch
@@ -37,6 +39,10 @@ class Mistakes(Stretch):
         if rival is not None:
             return self._finding(OBJECT, f"aimed at {rival}; {error.text()} that is due", k, error)
         if self.held is not None and action[7] > 0.5 and error.position > NEAR_M:
+            if self._carried_to(k):
+                return self._finding(
+                    OBJECT, f"carried {self.held} to another place; {error.text()} that is due", k, error
+                )
             return self._finding(GRIPPER, f"let go of {self.held} on the way; {error.text()} that is due", k, error)
         parts = {POSITION: error.position > 0, ROTATION: error.rotation > 0, GRIPPER: error.gripper}
         helping = [part for part, wrong in parts.items() if wrong and self._helps(k, error, (part,))]
@@ -49,6 +55,15 @@ class Mistakes(Stretch):
             part = GRIPPER if error.gripper and error.poses_match() else error.worst
             return self._finding(part, f"keyframe {self.due.index}: {error.text()}, only both help", k, error)
         return self._earlier(k, error)
+
+    def _carried_to(self, k: int) -> bool:
+        """Whether an action before brought what is held over the place of action k, where no keyframe is."""
+        place = self.play.steps[k].action[:2]
+        before = (j for j in range(self.since, k) if self.play.steps[j].action[7] <= 0.5)
+        return any(
+            np.linalg.norm(self.play.steps[j].action[:2] - place) <= VIA_M and self._nearest(j)[0].position > VIA_M
+            for j in before
+        )
 
     def _helps(self, k: int, error: Deviation, parts: Sequence[str]) -> bool:
         """Whether the milestone is reached when these parts of an action are the expert's."""

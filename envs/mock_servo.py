@@ -15,13 +15,12 @@ from envs import mock
 from envs.mock import HIGH, LOW, REACH_M, MockEnv
 from envs.spec import Episode, InputError, Observation, TaskSpec
 from envs.suite import Suite, nearest
-from model.actions import ActionConvention
+from model.actions import POSITION_EEF
 
 CONTROL_HZ = 20.0
 GRIPPER_MPS = 1.0  # at most
 DOT_MPS = (0.05, 0.35)
 STAY_TICKS = 10
-POSITION_EEF = ActionConvention("absolute_eef", "world", "quaternion_xyzw", "0_closed_1_open", "position")
 
 
 def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:

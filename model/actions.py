@@ -127,6 +127,7 @@ class ActionConvention:
 
 
 KEYFRAME_EEF = ActionConvention("absolute_eef", "world", "quaternion_xyzw", "0_closed_1_open", "keyframe")
+POSITION_EEF = ActionConvention("absolute_eef", "world", "quaternion_xyzw", "0_closed_1_open", "position")
 
 
 def check_action(action: np.ndarray, embodiment: Embodiment) -> None:

@@ -18,7 +18,7 @@ from model.actions import POSITION
 from model.normalize import ROTATION_6D, Normalizer
 
 OFFSET_UNIT = 0.01  # m
-SHIFT = 0.01  # m: standard deviation of the random moves of the close look, the pointer's error on new scenes
+SHIFT = 0.015  # m: standard deviation of the random moves of the close look, the pointer's error on new scenes
 
 
 class Anchor(NamedTuple):

@@ -23,11 +23,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor, disturbed, upright
 from model.cameras import CameraModel
+from model.choice import BELIEF, Choice, apart
 from model.local import LocalView
-from model.meeting import meeting_point
+from model.meeting import candidates, meeting_point
 from model.observation import EncoderOutput, ObservationBatch, Places
 from model.parts import Layer, Residual, SoughtColours, fourier, pixel_grid
 from model.text import PADDING
+from model.views import channels_first
 
 CELLS = 2  # tokens of the coarse map, a side
 
@@ -46,6 +48,7 @@ class EncoderConfig:
         channels: Channels at a quarter of the resolution; twice as many at an eighth, four times at a sixteenth.
         keypoints: Keypoints a view.
         fusion_layers: Self-attention layers over keypoints, words and proprioception.
+        choices: Places that are compared by a look at each (`model.choice`); 0 for an encoder without.
         colours: Colours that the instruction asks for, at most (`SoughtColours`); 0 for an encoder without.
         cameras: Calibration of every view; empty where the cameras are not calibrated (no pointer then).
         heights: Lowest and highest end-effector position that is looked for, m in the world.
@@ -61,6 +64,7 @@ class EncoderConfig:
     keypoints: int = 8
     fusion_layers: int = 1
     colours: int = 0
+    choices: int = 0
     cameras: tuple[CameraModel, ...] = ()
     heights: tuple[float, float] = (0.0, 1.5)
 
@@ -129,6 +133,9 @@ class Encoder(nn.Module):
         self.cell = nn.Linear(4 * C, E)
         self.cell_position = nn.Parameter(0.02 * torch.randn(CELLS**2, E))
         self.local = LocalView(config.cameras, E, config.heights) if config.cameras else None
+        self.choice = (
+            Choice(config.cameras, E, config.vocabulary) if config.choices and len(config.cameras) > 1 else None
+        )
         self.register_buffer("grid", pixel_grid(cells), persistent=False)
         self.grid: Tensor
 
@@ -192,7 +199,9 @@ class Encoder(nn.Module):
         anchor = places = None
         tokens = [text, glimpse.pointer.to(text.dtype), glimpse.keypoints, glimpse.cells]
         if self.local is not None:
-            point = self.point(glimpse.logits, batch.tip, maps)
+            # In training the place to look at is given, and the choice is trained by itself.
+            chosen = self.chosen(batch, glimpse) if goal is None else None
+            point = self.point(glimpse.logits, batch.tip, maps, chosen)
             around = point if goal is None else goal
             frame = upright(around) if rng is None else disturbed(around, rng)
             close = self.local(batch.images, batch.tip, frame, text[:, 0])
@@ -210,10 +219,36 @@ class Encoder(nn.Module):
         logits: Float[Tensor, "B V cells+1"],
         tip: Float[Tensor, "B 7"],
         maps: Float[Tensor, "B V 2 3"] | None = None,
+        chosen: Float[Tensor, "B 3"] | None = None,
     ) -> Float[Tensor, "B 3"]:
         """Where the views' pointers meet, world, m; see `meeting_point`."""
         with torch.autocast(logits.device.type, enabled=False):
-            return meeting_point(self.config.cameras, logits, tip.float(), self.grid, self.view_gain, maps)
+            return meeting_point(self.config.cameras, logits, tip.float(), self.grid, self.view_gain, maps, chosen)
+
+    def compared(
+        self, batch: ObservationBatch, glimpse: Glimpse, turn: Float[Tensor, " B"] | None = None
+    ) -> tuple[Float[Tensor, "B M 3"], Float[Tensor, "B M"], Float[Tensor, "B M"]]:
+        """The likeliest places (world, m), their log-likelihood in the views' maps, and the scores of `Choice`.
+
+        Args:
+            batch: The observations.
+            glimpse: From `look`.
+            turn: See `Choice.forward`.
+        """
+        assert self.choice is not None
+        with torch.autocast(batch.images.device.type, enabled=False):
+            points, likelihood = candidates(self.config.cameras, glimpse.logits, batch.tip.float(), self.grid)
+            places, worth = apart(points, likelihood, self.config.choices)
+        views = channels_first(batch.images)
+        return places, worth, self.choice(views, batch.tip, places, glimpse.text, glimpse.text_mask, batch.words, turn)
+
+    def chosen(self, batch: ObservationBatch, glimpse: Glimpse) -> Float[Tensor, "B 3"] | None:
+        """The place that is meant, world, m; None for an encoder that does not compare."""
+        if self.choice is None:
+            return None
+        places, worth, scores = self.compared(batch, glimpse)
+        best = (scores + BELIEF * worth).argmax(-1)
+        return places[torch.arange(len(places), device=places.device), best]
 
     def feature_maps(
         self, images: UInt8[Tensor, "B V S S 3"], condition: Float[Tensor, "n E"]

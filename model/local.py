@@ -35,7 +35,7 @@ _REACH = 0.3  # m: unit of the hand's place
 _UNIT = 0.03  # m: unit of the place that is found
 LEVELS = 128  # heights that are told apart
 LEVEL_WINDOW = 3.5  # steps of height: three to either side of the best one
-_TRUST = 0.015  # m: how far the point's own height is believed, a little above the random moves of training
+_TRUST = 0.02  # m: how far the point's own height is believed, a little above the random moves of training
 _CHANNELS = (32, 64, 96)
 
 

@@ -32,6 +32,7 @@ def meeting_point(
     grid: Float[Tensor, "cells 2"],
     gain: Float[Tensor, " V"],
     maps: Float[Tensor, "B V 2 3"] | None = None,
+    chosen: Float[Tensor, "B 3"] | None = None,
 ) -> Float[Tensor, "B 3"]:
     """The point, world, m. Views that do not see it, or are unsure, count less.
 
@@ -43,12 +44,16 @@ def meeting_point(
         gain: How much each view counts, as a logarithm.
         maps: From image coordinates of the views that were looked at to those of the calibration, where training had
             moved the views. No candidates are compared then.
+        chosen: Candidate to go by; the likeliest when left out.
     """
     heat = logits.float().softmax(-1)
     centre = grid[heat[..., :-1].argmax(-1)]
     if maps is None and len(cameras) > 1:
         with torch.no_grad():
-            shown = project_all(cameras, tip, _likeliest(cameras, heat, tip, grid)[:, None])[:, :, 0]
+            if chosen is None:
+                points, likelihood = candidates(cameras, logits, tip, grid)
+                chosen = points[torch.arange(len(points), device=points.device), likelihood.argmax(-1)]
+            shown = project_all(cameras, tip, chosen[:, None])[:, :, 0]
         centre = torch.where((shown.abs() < 1).all(-1, keepdim=True), shown, centre)
     near = ((grid - centre[..., None, :]).abs().amax(-1) < WINDOW) * heat[..., :-1]
     mass = near.sum(-1)
@@ -61,13 +66,15 @@ def meeting_point(
     return triangulate(cameras, tip, image, weight)
 
 
-def _likeliest(
+@torch.no_grad()
+def candidates(
     cameras: Sequence[CameraModel],
-    heat: Float[Tensor, "B V cells+1"],
+    logits: Float[Tensor, "B V cells+1"],
     tip: Float[Tensor, "B 7"],
     grid: Float[Tensor, "cells 2"],
-) -> Float[Tensor, "B 3"]:
-    """The likeliest of the points where rays of two views' best places pass each other."""
+) -> tuple[Float[Tensor, "B n 3"], Float[Tensor, "B n"]]:
+    """The points where rays of two views' best places pass each other, and their log-likelihood in all views."""
+    heat = logits.float().softmax(-1)
     B, V = heat.shape[:2]
     chosen, weight = (part.to(heat.device) for part in _pairs(V))
     n = len(chosen)
@@ -81,8 +88,7 @@ def _likeliest(
     at = where.nan_to_num(nan=2.0).clamp(-2, 2).flatten(0, 1)[:, None]
     cell = F.grid_sample(maps, at, padding_mode="border", align_corners=False)[:, 0, 0].unflatten(0, (B, V))
     likelihood = torch.where((where.abs() < 1).all(-1), cell, OUT * heat[..., -1:])
-    best = (likelihood + FLOOR).log().sum(1).argmax(-1)
-    return points[torch.arange(B, device=points.device), best]
+    return points, (likelihood + FLOOR).log().sum(1)
 
 
 @lru_cache(maxsize=4)

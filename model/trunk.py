@@ -46,7 +46,7 @@ class TrunkConfig:
     width: int = 256
     blocks: int = 6
     heads: int = 8
-    ffn: int = 464
+    ffn: int = 448
     cross_layers: int = 2
     cross_ffn: int = 64
     time_embedding: bool = False

@@ -1,5 +1,7 @@
 """The expert policy: a task's scripted solution from privileged state. The ceiling of a table, and a test of a task."""
 
+import numpy as np
+
 from envs.spec import Env, InputError, Observation, TaskSpec
 from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
 
@@ -30,3 +32,18 @@ class ExpertPolicy(Policy):
             return ActionChunk(self._env.expert_action()[None])
         except NotImplementedError as error:
             raise InputError(f"{error}: choose another policy or other tasks.") from None
+
+
+class ChasePolicy(ExpertPolicy):
+    """Repeats what the expert would do now, for a whole chunk: perfect eyes, and no idea of what comes.
+
+    Played like a trained policy, it shows what a delay alone costs. Under control at a rate it is the expert of what
+    was seen; under keyframe control it is no use.
+    """
+
+    spec = PolicySpec(convention=None, horizon=8)
+    info = PolicyInfo(name="chase", privileged=True)
+
+    def act(self, obs: Observation) -> ActionChunk:
+        """The expert's present action, repeated."""
+        return ActionChunk(np.repeat(super().act(obs).actions, self.spec.horizon, axis=0))

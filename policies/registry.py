@@ -15,6 +15,8 @@ BUILT_IN = {
     "zero": "policies.zero:ZeroPolicy",
     "random": "policies.random:RandomPolicy",
     "expert": "policies.expert:ExpertPolicy",
+    "nearest": "policies.nearest:NearestPolicy",
+    "chase": "policies.expert:ChasePolicy",
     "replay": "policies.replay:ReplayPolicy",
     "drifting": "policies.drifting:DriftingPolicy",
     "diffusion": "policies.diffusion:DiffusionPolicy",

@@ -9,12 +9,14 @@ Examples:
 - python -m results.compare runs/rlbench18/mine/20260101T000000Z.jsonl rlbench18/drifting --common
 - python -m results.compare rlbench18/drifting rlbench18/flow rlbench18/random --margin 3
 - python -m results.compare rlbench18/drifting rlbench18/flow --json
+- python -m results.compare runs/rlbench18/drifting_vs_flow/20260101T000000Z
 """
 
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -33,7 +35,8 @@ class Config:
     """What to compare."""
 
     records: tyro.conf.Positional[tuple[str, ...]]
-    """Two or more: record files, folders that hold one, or suite/policy for a committed record."""
+    """Two or more: record files, folders that hold one, or suite/policy for a committed record. Or one folder that
+    holds them all, as `envs.run --until` writes it."""
     margin: float = 100 * MARGIN
     """Percentage points that would not matter; an undecided verdict says what is shown to be within them."""
     common: bool = False
@@ -49,8 +52,12 @@ def load(names: Sequence[str]) -> list[tuple[str, Run]]:
         InputError: Fewer than two, one of them twice, or no such record.
         RecordError: A record is damaged.
     """
+    if len(names) == 1 and Path(names[0]).is_dir():
+        names = [str(path) for path in sorted(Path(names[0]).glob("*.jsonl"))]
     if len(names) < 2:
-        raise InputError("a comparison needs two records at least, such as rlbench18/drifting rlbench18/flow.")
+        raise InputError(
+            "a comparison needs two records at least, such as rlbench18/drifting rlbench18/flow, or a folder of them."
+        )
     paths = [find_record(name) for name in names]
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a record is named twice: name each once.")

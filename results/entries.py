@@ -11,7 +11,7 @@ from envs.suite import Suite, load_suite
 from results.records import Run, read_run
 from results.stats import Rate, task_mean
 
-REFERENCES = ("zero", "random", "expert")
+REFERENCES = ("zero", "random", "nearest", "expert")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Makes one HTML page of one or several runs: tables, plots, and every episode with its video and replay command.
 
 The page needs no other file and no network; the same records give the same bytes. All runs must share a protocol. A
-folder stands for every record below it. Colours and rows follow the order in which runs are named.
+folder stands for every record below it. Colours and rows follow the order in which runs are named. Where
+`python -m envs.diagnose` has explained a record's failures, its result beside the record gives the reasons.
 
 Examples:
 - python -m results.report runs/rlbench18/drifting/20260101T000000Z.jsonl

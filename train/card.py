@@ -112,10 +112,10 @@ def _encoder(folder: Path) -> list[str]:
     steps = [
         [
             f"{entry['step']:,}",
-            f"{entry['all/point_cm']:.2f}",
-            f"{entry['all/refined_cm']:.2f}",
+            _number(entry, "all/point_cm", 2),
+            _number(entry, "all/refined_cm", 2),
             _share(entry, f"{TRAVELLING}/found"),
-            f"{entry['all/rotation_deg']:.1f}",
+            _number(entry, "all/rotation_deg", 1),
             _share(entry, f"{TURNING}/within_10deg"),
         ]
         for entry in _validations(folder)
@@ -140,14 +140,22 @@ def _share(entry: dict[str, Any], name: str) -> str:
     return percent(entry[name]) if name in entry else NONE
 
 
+def _number(entry: dict[str, Any], name: str, digits: int) -> str:
+    return f"{entry[name]:.{digits}f}" if name in entry else NONE
+
+
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{folder} holds no run of training (no config.json): check the path.")
     entries = json.loads(path.read_text())
     # Over kept features nothing is recoloured or moved.
-    unused = (*_DEFAULTS, "recolour", "warp") if entries.get("encoder") else _DEFAULTS
-    return {k: v for k, v in entries.items() if k not in unused and isinstance(v, int | float | str) and v != ""}
+    close = entries.get("encoder") and entries.get("part", "close") == "close"
+    unused = (*_DEFAULTS, "recolour", "warp", "hard") if close else _DEFAULTS
+    shown = {k: v for k, v in entries.items() if k not in unused and isinstance(v, int | float | str) and v != ""}
+    if not entries.get("encoder"):
+        return {name: value for name, value in shown.items() if name not in ("part", "hard")}
+    return shown | {"encoder": Path(entries["encoder"]).parent.name}  # the run; folders differ by machine
 
 
 def _options(entries: dict[str, Any]) -> str:

@@ -123,9 +123,12 @@ class PretrainConfig(LoopConfig):
     """Settings of an encoder's pre-training; see `LoopConfig` for the rest.
 
     Attributes:
-        encoder: Weights of an encoder that was pre-trained before. Its close look alone is trained on, for about half
-            the cost of a step: the rest stays as it is, and what it makes of an observation is kept. Without
-            --recolour and --warp, which change that.
+        encoder: Weights of an encoder that was pre-trained before, to train on.
+        part: What of it is trained on. "close": the close look alone, for about half the cost of a step: the rest stays
+            as it is, and what it makes of an observation is kept. Without --recolour and --warp, which change that.
+            "choice": its choice among the places that the views point at, which is new if it had none; without --warp.
+        hard: Share of every batch that is drawn from keyframes which the encoder that one starts from points wrong in,
+            the more often the more (`train.hard`). With --part all.
         probe_weight: Weight of the action probe's loss.
         recolour: Share of the observations whose instruction names a colour that get other colours, in the views and
             in the sentence (`train.recolour`).
@@ -134,11 +137,18 @@ class PretrainConfig(LoopConfig):
 
     learning_rate: float = 1e-3
     encoder: Path | None = None
+    part: Literal["close", "all", "choice"] = "close"
+    hard: float = 0.0
     probe_weight: float = 0.5
     recolour: float = 0.7
     warp: float = 1.0
 
     @property
     def trained(self) -> str:
-        """The encoder, or its close look alone."""
-        return "encoder" if self.encoder is None else "encoder_close"
+        """The encoder, or what of it."""
+        return "encoder" if self.encoder is None else f"encoder_{self.part}"
+
+    @property
+    def close_only(self) -> bool:
+        """The close look alone is trained."""
+        return self.encoder is not None and self.part == "close"

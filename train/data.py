@@ -75,6 +75,7 @@ class TrainingData:
         embodiment: `Embodiment.id`.
         task: Task of each frame.
         views: True where a view was recorded; None where all were.
+        keyframe: Number of the keyframe that each frame leads to.
     """
 
     images: UInt8[Tensor, "N V S S 3"]
@@ -87,6 +88,7 @@ class TrainingData:
     embodiment: int
     task: list[str]
     views: Bool[Tensor, "N V"] | None = None
+    keyframe: Int64[Tensor, " N"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -161,6 +163,7 @@ def prepare(
         robot.id,
         list(demos.task),
         None if demos.views is None else torch.from_numpy(demos.views),
+        torch.from_numpy(demos.keyframe_index),
     )
 
 

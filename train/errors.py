@@ -11,6 +11,7 @@ from model.actions import KEYFRAME_EEF
 from model.normalize import Normalizer
 
 TURNING, TRAVELLING = "turning", "travelling"
+FOUND = 0.04  # m: nearer than the next object mostly is
 _TURN = 5.0  # degrees
 _TRAVEL = 0.03  # m, in the plane
 

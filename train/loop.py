@@ -105,6 +105,10 @@ class Trainer(ABC):
         """The arithmetic of the networks."""
         return torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
+    def rows(self) -> Tensor:
+        """Rows of this step's batch, of all processes together."""
+        return step_rows(self.step, self.config.batch_size, len(self.data), self.config.seed)
+
     def batch(self, rows: Tensor, rng: torch.Generator) -> Any:
         """Rows of the data on the device, augmented."""
         return augment(self.data.batch(rows, self.device), self.config.jitter, rng, self.config.crop)
@@ -126,7 +130,7 @@ class Trainer(ABC):
             group["lr"] = self.rate(group["part"])
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
-        mine = self.world.mine(step_rows(self.step, config.batch_size, len(self.data), config.seed))
+        mine = self.world.mine(self.rows())
         pieces = mine.tensor_split(config.accumulate)
         for k, rows in enumerate(pieces):
             share = len(rows) / len(mine)

@@ -2,31 +2,37 @@
 
     python -m train.pretrain --suite rlbench18
     python -m train.pretrain --suite rlbench18 --validation data/rlbench18_validation --steps 8000
+    python -m train.pretrain --suite rlbench18 --encoder runs/train/rlbench18_encoder/encoder.safetensors --part all \
+        --hard 0.5 --learning-rate 5e-4 --steps 2500
     python -m train.pretrain --suite rlbench18 --encoder runs/train/rlbench18_encoder/encoder.safetensors --steps 6000
 
 No objective takes part: the encoder learns to find the next end-effector position in the views, and to tell actions
-apart (`model.pointer`, `model.probe`). With --encoder its close look is trained on, cheaply. The folder of the run gets
+apart (`model.pointer`, `model.probe`). With --encoder an earlier one is trained on: all of it, with more of what it
+gets wrong, or cheaply its close look alone. The folder of the run gets
 `encoder.safetensors`, for `train.run --encoder`, `metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C,
 SIGTERM) goes on with the same command.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import tyro
 
 from envs.spec import InputError
-from model.checkpoint import ENCODER, load_encoder, save_checkpoint
-from model.encoder import Encoder
+from model.checkpoint import ENCODER, CheckpointFacts, load_encoder, save_checkpoint
+from model.encoder import Encoder, EncoderConfig
 from model.network import fresh_network
 from model.probe import ActionProbe
 from model.text import Vocabulary
+from train.choice import CHOICES, ChoiceTrainer
 from train.config import PretrainConfig
 from train.console import run_command
-from train.data import check_crop, prepare
+from train.data import TrainingData, check_crop, prepare
 from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import cameras_of, facts_of
+from train.hard import hard_rows
 from train.session import check, run_session
 from train.trainers import EncoderTrainer
 
@@ -47,6 +53,10 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the state was saved.
     """
     check(config)
+    if not 0 <= config.hard <= 1:
+        raise InputError(f"--hard is a share from 0 to 1, got {config.hard:g}.")
+    if config.hard and (config.encoder is None or config.part != "all"):
+        raise InputError("--hard needs an encoder to start from, and trains all of it: add --encoder and --part all.")
     torch.set_num_threads(config.threads)
     before = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, None, demos, None if before is None else before.facts)
@@ -55,18 +65,47 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
             f"the cameras of {config.suite} are not calibrated: there is nothing to pre-train an encoder with. Train "
             "encoder and trunk together, with `python -m train.run`."
         )
+    choosing = before is not None and config.part == "choice"
+    if choosing:
+        facts = with_choices(facts)
     data = prepare(demos.training, True, 1, facts.normalizer, facts.vocabulary)
     check_crop(config.crop, data)
     watched = None if demos.held_out is None else prepare(demos.held_out, True, 1, facts.normalizer, facts.vocabulary)
     encoder = fresh_network(facts.network, config.seed).encoder
     assert isinstance(encoder, Encoder) and isinstance(facts.vocabulary, Vocabulary)
     if before is not None:
-        encoder.load_state_dict(before.weights)
+        fresh = {} if encoder.choice is None else {f"choice.{k}": v for k, v in encoder.choice.state_dict().items()}
+        encoder.load_state_dict(fresh | before.weights)
         facts.training["encoder"] = before.sha256
+    trainer: EncoderTrainer | ChoiceTrainer
+    if choosing:
+        trainer = ChoiceTrainer(config, encoder, data, facts.normalizer, facts.vocabulary)
+        return _run(config, trainer, facts, watched)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         probe = ActionProbe(encoder.config.width, data.mask)
-    trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer, facts.vocabulary)
+    hard = None
+    if config.hard:
+        precision = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        hard = hard_rows(encoder, data, config.batch_size, config.device, precision)
+    trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer, facts.vocabulary, hard)
+    return _run(config, trainer, facts, watched)
+
+
+def with_choices(facts: CheckpointFacts) -> CheckpointFacts:
+    """Facts of the same encoder, with a choice among places."""
+    encoder = facts.network.encoder
+    assert isinstance(encoder, EncoderConfig)
+    return replace(facts, network=replace(facts.network, encoder=replace(encoder, choices=CHOICES)))
+
+
+def _run(
+    config: PretrainConfig,
+    trainer: EncoderTrainer | ChoiceTrainer,
+    facts: CheckpointFacts,
+    watched: TrainingData | None,
+) -> Path:
+    """Trains, and keeps the encoder's averaged weights."""
     path = config.folder / "encoder.safetensors"
 
     def keep() -> None:

@@ -68,9 +68,10 @@ class TrainProgress:
     def validation(self, step: int, errors: dict[str, float]) -> None:
         """Prints the errors of each task."""
         for task in dict.fromkeys(name.split("/")[0] for name in errors):
+            text = ""
             if f"{task}/error" in errors:
                 text = f"error {errors[f'{task}/error']:.3f} standard deviations"
-            else:
+            elif f"{task}/position_cm" in errors:
                 text = (
                     f"position {errors[f'{task}/position_cm']:.2f} cm, "
                     f"within 1 cm {100 * errors[f'{task}/within_1cm']:.0f} %, "
@@ -79,7 +80,7 @@ class TrainProgress:
                     f"gripper {100 * errors[f'{task}/gripper']:.0f} %"
                 )
             if f"{task}/found" in errors:
-                text += f", found within 4 cm {100 * errors[f'{task}/found']:.0f} %"
+                text += f"{', ' if text else ''}found within 4 cm {100 * errors[f'{task}/found']:.0f} %"
             self._console.print(f"step {step}  {task}: {text}", markup=False)
 
     def aside(self, text: str) -> None:

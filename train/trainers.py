@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,14 +19,13 @@ from model.probe import ActionProbe
 from model.qwen.encoder import QwenEncoder, set_stage
 from model.text import Vocabulary
 from train.config import PretrainConfig, TrainConfig
-from train.data import Batch, TrainingData
-from train.errors import TRAVELLING, action_errors, decisions
+from train.data import Batch, TrainingData, step_rows
+from train.errors import FOUND, TRAVELLING, action_errors, decisions
 from train.features import FeatureCache
+from train.hard import HardRows
 from train.loop import Trainer
 from train.recolour import Recolouring
 from train.warp import in_warped, random_warps, warped
-
-FOUND = 0.04  # m: nearer than the next object mostly is
 
 
 class EncoderTrainer(Trainer):
@@ -41,8 +41,9 @@ class EncoderTrainer(Trainer):
         data: TrainingData,
         normalizer: Normalizer,
         vocabulary: Vocabulary,
+        hard: HardRows | None = None,
     ) -> None:
-        if config.encoder is not None:
+        if config.close_only:
             encoder.requires_grad_(False)
             for part in (encoder.local, encoder.fusion):
                 assert part is not None  # the cameras are calibrated
@@ -51,7 +52,19 @@ class EncoderTrainer(Trainer):
         self.normalizer = normalizer
         self.recolouring = Recolouring(vocabulary)
         self.features: FeatureCache | None = None
-        self._wants_features = config.encoder is not None
+        self._wants_features = config.close_only
+        self._hard = hard
+
+    def rows(self) -> Tensor:
+        """See `Trainer.rows`: `config.hard` of them are hard ones."""
+        if self._hard is None:
+            return super().rows()
+        config = self.config
+        count = round(config.hard * config.batch_size)
+        drawn = self._hard.draw(self.step, count, config.seed)
+        # In turn, so that every process gets its part of both.
+        rows = torch.cat([step_rows(self.step, config.batch_size - count, len(self.data), config.seed), drawn])
+        return rows[np.random.default_rng(self.step).permutation(len(rows))]
 
     def train_step(self) -> dict[str, float]:
         """See `Trainer.train_step`."""
@@ -67,7 +80,7 @@ class EncoderTrainer(Trainer):
         with self.autocast():
             if self.features is not None:
                 seen = self.features.rows(rows, self.device)
-            elif self.config.encoder is not None:
+            elif self.config.close_only:
                 seen = encoder.look(batch.observations)
             else:
                 batch, moved, maps = self.moved(batch, rng)

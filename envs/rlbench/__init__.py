@@ -41,7 +41,7 @@ def make(suite: Suite, task: str, sim: str, options: dict[str, Any]) -> Env:
         return coppeliasim.make(suite, task, options)
     if options:
         raise InputError(f"the embedded back end takes no option {', '.join(options)}; leave it out.")
-    _need_mujoco()
+    need_mujoco()
     from envs.rlbench.env import MujocoEnv
     from envs.rlbench.tasks import load
 
@@ -56,7 +56,7 @@ def task_spec(suite: Suite, task: str, sim: str) -> TaskSpec:
     """
     if sim == coppeliasim.SIM:
         return coppeliasim.task_spec(suite, task)
-    _need_mujoco()
+    need_mujoco()
     from envs.rlbench.env import task_spec as spec
     from envs.rlbench.tasks import load
 
@@ -82,18 +82,23 @@ def make_tracer(suite: Suite, task: str, sim: str) -> "Tracer":
     """
     if sim not in TRACED:
         raise InputError(f"only the embedded back end has expert keyframes, not {sim!r}: give a record of it.")
-    _need_mujoco()
+    need_mujoco()
     from envs.rlbench.tracer import Tracer
 
     return Tracer(suite, task)
 
 
-def _need_mujoco() -> None:
+def need_mujoco() -> None:
+    """Makes sure that MuJoCo is there and can render off screen.
+
+    Raises:
+        InputError: It is not; the message names the packages.
+    """
     try:
         import mujoco  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(
-            f"the embedded RLBench needs the package {error.name}. Install: pip install -e '.[sim-mujoco]' "
+            f"the embedded simulator needs the package {error.name}. Install: pip install -e '.[sim-mujoco]' "
             "(or run ./setup.sh)"
         ) from error
     except Exception as error:  # it loads its GL library here, and what is missing fails in many ways

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.spatial.transform import Rotation
 
+from envs.rlbench.blueprint import compile_world
 from envs.rlbench.controller import TICK_HZ, Controller, start_posture
 from envs.rlbench.facts import keyframe_task
 from envs.rlbench.planner import Planner, PlanningError
@@ -16,7 +17,7 @@ from envs.rlbench.pose import Pose
 from envs.rlbench.render import Cameras
 from envs.rlbench.state import FINGER_OPEN, positive, proprioception
 from envs.rlbench.studio import Studio
-from envs.rlbench.task import Keyframe, PlacementError, Task, compile_world
+from envs.rlbench.task import Keyframe, PlacementError, Task
 from envs.rlbench.world import Quality, World
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult, TaskSpec
 from envs.suite import Suite

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
+from envs.rlbench.blueprint import Blueprint, compile_world
 from envs.rlbench.render import Cameras, focus_shadows
-from envs.rlbench.task import Task, compile_world
 from envs.rlbench.world import CHANGED, PICTURE_QUALITY, World
 
 
@@ -17,7 +17,7 @@ class Studio:
         world: The one that is simulated.
     """
 
-    def __init__(self, task: type[Task], world: World) -> None:
+    def __init__(self, task: type[Blueprint], world: World) -> None:
         self._task, self._simulated = task, world
         self._world: World | None = None
         self._cameras: dict[tuple[int, int], Cameras] = {}
@@ -32,7 +32,8 @@ class Studio:
             self._cameras[height, width] = Cameras(world, height, width, shadows=True)
         for name in CHANGED:
             getattr(world.model, name)[:] = getattr(self._simulated.model, name)
-        world.data.qpos[:] = self._simulated.data.qpos
+        for name in ("qpos", "mocap_pos", "mocap_quat"):
+            getattr(world.data, name)[:] = getattr(self._simulated.data, name)
         mujoco.mj_kinematics(world.model, world.data)
         mujoco.mj_camlight(world.model, world.data)
         return self._cameras[height, width].image(camera)

@@ -1,6 +1,6 @@
 """What a task of the embedded RLBench is: objects, placement, sentences, success condition, expert keyframes."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from envs.rlbench.blueprint import Blueprint
 from envs.rlbench.lab import WORKSPACE_HIGH, WORKSPACE_LOW, WORKSPACE_Z
 from envs.rlbench.pose import Pose, yaw_pose
-from envs.rlbench.world import Quality, World
+from envs.rlbench.world import World
 from envs.rlbench.wrist import equivalent
 
 _PLACEMENT_TRIES = 200
@@ -37,43 +38,31 @@ class PlacementError(RuntimeError):
     """No placement was found that satisfies the task's rules."""
 
 
-class Task(ABC):
+class Task(Blueprint):
     """One task. Instances hold what an episode needs to remember; `place` starts a new episode.
+
+    The body "root" of its `bodies` holds what is fixed to the task's frame.
 
     Attributes:
         name: Task name, as in RLBench.
         variations: Number of variations.
         extent: x low, x high, y low, y high of the task in its root frame, m; the workspace must hold it.
         yaw_bounds: Range of the root's rotation about z, rad.
-        graspable: Free bodies that a closed gripper may hold.
     """
 
     name: ClassVar[str]
     variations: ClassVar[int]
     extent: ClassVar[tuple[float, float, float, float]]
     yaw_bounds: ClassVar[tuple[float, float]] = (-np.pi, np.pi)
-    graspable: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def bodies(self) -> str:
-        """MJCF of the task's bodies. The body "root" holds what is fixed to the task's frame."""
-
-    def assets(self) -> str:
-        """MJCF assets: meshes (see `shapes`), textures, materials."""
-        return ""
-
-    def files(self) -> dict[str, bytes]:
-        """Files that the assets name, such as PNG textures."""
-        return {}
 
     @abstractmethod
     def place(self, world: World, variation: int, rng: np.random.Generator) -> None:
         """Puts objects and colours in place; the root has been placed before."""
 
-    def start(self, world: World) -> None:  # noqa: B027
+    def start(self, world: World) -> None:
         """Called when the scene has settled: remembers what success is measured against."""
 
-    def update(self, world: World) -> None:  # noqa: B027
+    def update(self, world: World) -> None:
         """Called every 0.06 s of an episode before `success`: latches what must not be forgotten."""
 
     @abstractmethod
@@ -109,12 +98,6 @@ class Task(ABC):
                 world.forward()
                 return
         raise PlacementError(f"{self.name}: the task does not fit the workspace")
-
-
-def compile_world(task: type[Task], quality: Quality, size: tuple[int, int] = (128, 128)) -> World:
-    """The world of a task; see `World`."""
-    blueprint = task()
-    return World(blueprint.assets(), blueprint.files(), blueprint.bodies(), task.graspable, quality, size)
 
 
 def scatter(

@@ -128,6 +128,11 @@ class World:
         """Recomputes poses and contacts from the state."""
         mujoco.mj_forward(self.model, self.data)
 
+    def place_all(self) -> None:
+        """Recomputes poses alone, those of bodies, geometry and cameras, from the state."""
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+
     def step(self, count: int = 1) -> None:
         """Advances physics by `count` steps of 2 ms."""
         mujoco.mj_step(self.model, self.data, count)

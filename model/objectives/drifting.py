@@ -17,6 +17,8 @@ from model.normalize import PARTS
 from model.objectives.base import Losses, OnePass, noise_chunk, sample_metrics
 from model.trunk import Context, Trunk
 
+TAUS = (0.02, 0.05, 0.2)  # the paper's
+FAR_TAU = 10.0  # moves the mean of samples that all lie far from the demonstration
 SELF_DISTANCE = 100.0  # added to the normalised distance of a sample to itself: no sample repels itself
 
 
@@ -26,7 +28,7 @@ def drift_loss(
     mask: Bool[Tensor, "B S"],
     negatives: Float[Tensor, "B N S"] | None = None,
     weights: Float[Tensor, "B M"] | None = None,
-    taus: Sequence[float] = (0.02, 0.05, 0.2),
+    taus: Sequence[float] = TAUS,
     per_condition_scale: bool = False,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The squared distance of samples to where the field moves them.
@@ -96,7 +98,7 @@ class Drifting(OnePass):
     def __init__(
         self,
         samples: int = 8,
-        taus: tuple[float, ...] = (0.02, 0.05, 0.2),
+        taus: tuple[float, ...] = (*TAUS, FAR_TAU),
         per_condition_scale: bool = False,
         parts: bool = True,
     ) -> None:

@@ -103,8 +103,8 @@ def _row(
     reasons: dict[str, int],
     video: str | None,
 ) -> list[Any]:
-    reason = page.reason(episode)
-    text = episode.failure or episode.error or ""
+    reason = page.reason(shown, episode)
+    text = shown.detail(episode)
     return [
         shown.index,
         tasks[episode.task],

@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from envs.spec import InputError
 from results.locate import find_record
+from results.page.diagnosis import Explanation, explanations
 from results.records import INVALID_ACTION, RECORDS_DIR, EpisodeRecord, Run, percentiles, read_run
 from results.stats import Rate, task_mean
 
@@ -27,11 +28,24 @@ class ShownRun:
         run: The record.
         label: The policy's name, made unique on the page.
         index: Position on the page, from 0; it gives the colour and the marker.
+        explained: Why episodes failed, where `envs.diagnose` has said so.
     """
 
     run: Run
     label: str
     index: int
+    explained: Mapping[str, Explanation] = field(default_factory=dict)
+
+    def plain_reason(self, episode: EpisodeRecord) -> str | None:
+        """Why an episode did not succeed: the category of the mistake, else the record's words; None for a success."""
+        explanation = self.explained.get(episode.id)
+        return explanation.category if explanation else plain_reason(episode)
+
+    def detail(self, episode: EpisodeRecord) -> str:
+        """The same in full."""
+        said = episode.failure or episode.error or ""
+        explanation = self.explained.get(episode.id)
+        return f"{explanation.detail} ({said})" if explanation and said else explanation.detail if explanation else said
 
     @cached_property
     def rates(self) -> dict[str, Rate]:
@@ -99,13 +113,14 @@ class Page:
         """Why episodes did not succeed, the most frequent first; the rare ones, if many, are one."""
         found: Counter[str] = Counter()
         for shown in self.runs:
-            found.update(reason for episode in shown.run.episodes if (reason := plain_reason(episode)) is not None)
+            reasons = (shown.plain_reason(episode) for episode in shown.run.episodes)
+            found.update(reason for reason in reasons if reason is not None)
         ordered = sorted(found, key=lambda reason: (-found[reason], reason))
         return ordered if len(ordered) <= _MAX_REASONS else [*ordered[: _MAX_REASONS - 1], _OTHER]
 
-    def reason(self, episode: EpisodeRecord) -> str | None:
-        """Which of `reasons` an episode has; None for a success."""
-        reason = plain_reason(episode)
+    def reason(self, shown: ShownRun, episode: EpisodeRecord) -> str | None:
+        """Which of `reasons` a run's episode has; None for a success."""
+        reason = shown.plain_reason(episode)
         return reason if reason is None or reason in self.reasons else _OTHER
 
     @cached_property
@@ -136,7 +151,8 @@ def load_page(names: Sequence[str], partial: bool = False) -> Page:
         partial: Take runs too of which planned episodes are missing.
 
     Raises:
-        InputError: No record, one named twice, an incomplete one, or records that do not belong on one page.
+        InputError: No record, one named twice, an incomplete one, records that do not belong on one page, or
+            explanations of another run.
         RecordError: A file is missing or damaged.
     """
     runs: list[Run] = []
@@ -148,7 +164,8 @@ def load_page(names: Sequence[str], partial: bool = False) -> Page:
         run = read_run(path)
         _check(run, runs[0] if runs else run, partial)
         runs.append(run)
-    return Page(tuple(ShownRun(run, label, k) for k, (run, label) in enumerate(zip(runs, _labels(runs), strict=True))))
+    labelled = enumerate(zip(runs, _labels(runs), strict=True))
+    return Page(tuple(ShownRun(run, label, k, explanations(run)) for k, (run, label) in labelled))
 
 
 def _records(names: Sequence[str]) -> list[Path]:

@@ -48,7 +48,7 @@ def task_table(page: Page) -> str:
 
 def failure_table(page: Page) -> str:
     """How often each reason ended an episode; a count leads to its episodes in the list."""
-    counts = [Counter(page.reason(episode) for episode in shown.run.episodes) for shown in page.runs]
+    counts = [Counter(page.reason(shown, episode) for episode in shown.run.episodes) for shown in page.runs]
     most = max((count[reason] for count in counts for reason in page.reasons), default=0)
     rows = []
     for k, reason in enumerate(page.reasons):
@@ -64,6 +64,8 @@ def failure_table(page: Page) -> str:
         ]
     )
     caption = "Episodes that did not succeed, by what ended them; numbers within a reason are left out"
+    if explained := [shown.label for shown in page.runs if shown.explained]:
+        caption += f". Of {', '.join(explained)}: by the first mistake, as envs.diagnose explains it"
     return table(caption, ["reason", *(policy_name(shown) for shown in page.runs)], rows, class_="failures")
 
 

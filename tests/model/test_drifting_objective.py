@@ -227,7 +227,7 @@ def test_parts_add_their_own_fields():
             return x
 
     context = Context((), torch.ones(2, 1, 1, 1, dtype=torch.bool), torch.zeros(2, 4))
-    total = Drifting(samples=4).loss(Given(), context, y, mask, rng).total
+    total = Drifting(samples=4, taus=TAUS).loss(Given(), context, y, mask, rng).total
     whole = drift_loss(x.flatten(2), y.flatten(2), mask.flatten(1))[0]
     steps = [(t.transpose(1, 2).flatten(0, 1)) for t in (x, y)]
     terms = [

@@ -58,6 +58,17 @@ def test_records_are_found_by_path_folder_and_short_name(tmp_path):
     assert find_record("rlbench18/drifting") == locate.RECORDS_DIR / "rlbench18" / "drifting" / "test.jsonl"
 
 
+def test_a_folder_of_records_names_them_all(tmp_path, capsys):
+    paths = [write(tmp_path / "runs" / f"{name}.jsonl", even("1011", "1100"), name=name) for name in ("one", "two")]
+    assert main([str(tmp_path / "runs")]) == 0
+    together = capsys.readouterr().out
+    assert main([str(path) for path in paths]) == 0
+    assert capsys.readouterr().out == together
+    paths[0].unlink()
+    assert main([str(tmp_path / "runs")]) == 2
+    assert "two records at least" in capsys.readouterr().err
+
+
 def test_what_names_no_record_is_refused_with_the_remedy(tmp_path):
     path = write(tmp_path / "tiny" / "mine" / "test.jsonl", even("1"))
     with pytest.raises(InputError, match="Did you mean 'tiny/mine'"):

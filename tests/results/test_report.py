@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from test_leaderboard import FACTS, HEADER
 
+from envs.spec import InputError
 from results import report
 from results.page.shown import load_page, plain_reason
 from results.record_writer import RecordWriter
@@ -299,6 +300,44 @@ def test_reasons_are_grouped_without_their_numbers():
     assert reason("invalid action: 7 numbers, not 8") == "invalid action"
     assert reason(None) == "no reason recorded"
     assert plain_reason(EpisodeRecord("a", "t", 0, 0, 0, "success")) is None
+
+
+def explain(path, ids, **changes):
+    header = read_run(path).header
+    facts = {"protocol_hash": header.protocol_hash, "policy": header.policy.name}
+    facts["checkpoint_sha256"] = header.policy.checkpoint_sha256
+    cases = [
+        {"id": name, "finding": {"category": "wrong object", "detail": f"gripped another in {name}"}} for name in ids
+    ]
+    beside = path.with_name(f"{path.stem}_failures.json")
+    beside.write_text(json.dumps(facts | {"cases": [*cases, {"id": "x", "finding": None}]} | changes))
+    return beside
+
+
+def test_diagnosed_failures_show_the_mistake(tmp_path):
+    path = write(tmp_path / "a.jsonl")
+    failed = [episode.id for episode in read_run(path).episodes if episode.outcome == "failure"]
+    explain(path, failed[:-1])
+    page = page_of(tmp_path, path)
+    data, rows = page.episodes
+    shown = {row["id"]: (data["reasons"][row["reason"]], row["text"]) for row in rows if row["id"] in failed}
+    assert {shown[name][0] for name in failed[:-1]} == {"wrong object"} != {shown[failed[-1]][0]}
+    assert all(f"gripped another in {name}" in shown[name][1] for name in failed[:-1])
+    assert "envs.diagnose" in page.text
+
+
+def test_explanations_of_another_run_are_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl")
+    episodes = read_run(path).episodes
+    failed = next(episode.id for episode in episodes if episode.outcome == "failure")
+    won = next(episode.id for episode in episodes if episode.outcome == "success")
+    for ids, changes in (([failed], {"policy": "other"}), ([won], {}), ([failed], {"cases": 3})):
+        explain(path, ids, **changes)
+        with pytest.raises(InputError, match=r"envs\.diagnose"):
+            load_page([str(path)])
+    path.with_name("a_failures.json").write_text("{")
+    with pytest.raises(InputError, match=r"envs\.diagnose"):
+        load_page([str(path)])
 
 
 # Replay commands and videos

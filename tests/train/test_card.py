@@ -28,6 +28,7 @@ def test_a_card_of_a_policy_and_its_encoder(tmp_path, runs, capsys):
     text = out.read_text()
     assert str(out) in capsys.readouterr().out
     sha = file_sha256(encoder / "encoder.safetensors")
+    assert str(tmp_path) not in text and "encoder encoder" in text  # runs, not the machine's folders
     assert "## mine\n" in text and text.count(f"`{sha}`") == 2  # of the policy's encoder, and of the encoder
     assert f"| sha256 | `{file_sha256(policy / 'checkpoint.safetensors')}` |" in text
     assert "learning_rate 0.0005" in text and "left, right" in text

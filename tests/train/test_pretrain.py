@@ -10,7 +10,11 @@ from made_up import calibrate, config, dataset, demonstrations
 
 from envs.spec import InputError
 from model.checkpoint import load_checkpoint, load_encoder
+from model.encoder import Encoder
+from model.text import Vocabulary
+from train.choice import CHOICES, lexicon
 from train.config import PretrainConfig
+from train.data import prepare
 from train.loop import Trainer
 from train.pretrain import main, pretrain
 from train.run import train
@@ -104,6 +108,34 @@ def test_the_close_look_is_trained_on_alone(tmp_path, monkeypatch):
     moved = torch.cat([(kept.weights[name].float() - before.weights[name].float()).flatten() for name in same])
     apart = torch.cat([(kept.weights[name].float() - slowly.weights[name].float()).flatten() for name in same])
     assert apart.norm() < 0.2 * moved.norm()  # what is kept is rounded
+
+
+def test_the_choice_is_trained_alone_and_trunks_do_not_learn_from_it(tmp_path, monkeypatch):
+    first = pretrained(tmp_path, monkeypatch)
+    second = pretrained(tmp_path / "second", monkeypatch, encoder=first, part="choice")
+    before, after = load_encoder(first), load_encoder(second)
+    assert after.facts.network.encoder.choices == CHOICES and after.facts.training["encoder"] == before.sha256
+    own = {name for name in after.weights if name.startswith("choice.")}
+    assert set(after.weights) - own == set(before.weights)
+    assert all(torch.equal(after.weights[name], tensor) for name, tensor in before.weights.items())
+    entries = [json.loads(line) for line in (tmp_path / "second/encoder/metrics.jsonl").read_text().splitlines()]
+    assert 0 <= entries[-1]["travelling/found"] <= 1 and 0 <= entries[0]["right"] <= 1
+    demos = demonstrations().training
+    data = prepare(demos, True, 1, before.facts.normalizer, before.facts.vocabulary)
+    batch, seen = data.batch(torch.arange(6)), []
+    for kept in (before, after):
+        encoder = Encoder(kept.facts.network.encoder)
+        encoder.load_state_dict(kept.weights)
+        seen.append(encoder(batch.observations, batch.goal, torch.Generator().manual_seed(0)))
+    assert torch.equal(seen[0].tokens, seen[1].tokens) and torch.equal(seen[0].anchor.point, seen[1].anchor.point)
+    # Trained on once more, it starts from what it was.
+    third = load_encoder(pretrained(tmp_path / "third", monkeypatch, encoder=second, part="close"))
+    assert all(torch.equal(third.weights[name], after.weights[name]) for name in own)
+
+
+def test_words_that_name_colours_are_in_the_lexicon():
+    known = lexicon(Vocabulary(("red", "ring", "teal"), 4))
+    assert known.tolist() == [[0] * 4, [0] * 4, [1, -1, -1, 1], [0] * 4, [-1, 0, 0, 1]]
 
 
 def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):

@@ -163,6 +163,12 @@ def test_the_wrong_goal(diagnose, task, index):
     assert found.category == findings.OBJECT, found
 
 
+@pytest.mark.parametrize("task", ["stack_blocks", "close_jar"])
+def test_put_down_where_nothing_is(diagnose, task):
+    found = diagnose(task, moved(*range(3, 6), by=(-0.12, 0.12, 0)))
+    assert found.category == findings.OBJECT and "carried" in found.detail, found
+
+
 def test_the_wrong_button(diagnose):
     found = diagnose("push_buttons", rival_plan(0), 0)
     assert found.category == findings.OBJECT, found
