@@ -1,19 +1,39 @@
-"""Our actions as ManiSkill's: absolute joint positions of one arm or two, or displacements of the end effector."""
+"""Our actions as ManiSkill's: what a control does, and absolute joint positions of one arm or two."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32
 
+from envs.maniskill.kinematics import JOINT_HIGH, JOINT_LOW
 from model.actions import EMBODIMENTS, ActionConvention
 
-# The Panda's joint limits, rad.
-JOINT_LOW = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)
-JOINT_HIGH = (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973)
-# ManiSkill's end-effector controller: +-1 are so many metres and rad a step. Its rotations have the opposite sign.
-STEP_M = 0.1
-STEP_RAD = 0.1
+FINGER_OPEN = 0.04  # m each
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm's state.
+
+    Attributes:
+        joints: Angles, rad.
+        fingers: How far each is from the middle, m.
+        tip: Pose of the tool centre point in the world.
+        base: Pose of the arm's base in the world.
+    """
+
+    joints: Float[np.ndarray, "7"]
+    fingers: Float[np.ndarray, "2"]
+    tip: Float[np.ndarray, "4 4"]
+    base: Float[np.ndarray, "4 4"]
+
+    @property
+    def opening(self) -> float:
+        """How far the gripper is open: 0 closed .. 1 open."""
+        return float(self.fingers.mean()) / FINGER_OPEN
 
 
 class Control(ABC):
@@ -32,8 +52,8 @@ class Control(ABC):
     high: tuple[float, ...]
 
     @abstractmethod
-    def start(self, joints: Float[np.ndarray, "arms 7"], opening: Float[np.ndarray, "arms"]) -> None:
-        """A new episode, from these joint angles (rad) and gripper openings (0 closed .. 1 open)."""
+    def start(self, arms: Sequence[Arm]) -> None:
+        """A new episode, with the arms as they are."""
 
     @abstractmethod
     def command(self, action: Float32[np.ndarray, "128"]) -> Float32[np.ndarray, "arms n"]:
@@ -44,11 +64,12 @@ class Control(ABC):
         """The action that keeps the arms where they were last told to be."""
 
     @abstractmethod
-    def from_joints(self, command: Float[np.ndarray, "arms 8"]) -> Float32[np.ndarray, "128"]:
-        """Our action for a joint command of ManiSkill's: the inverse of `command`.
+    def from_joints(self, command: Float[np.ndarray, "arms 8"], arms: Sequence[Arm]) -> Float32[np.ndarray, "128"]:
+        """Our action that leads where a joint command of ManiSkill's does.
 
-        Raises:
-            NotImplementedError: This control has no joint commands.
+        Args:
+            command: Of each arm: joint angles (rad), gripper (-1 closed .. 1 open).
+            arms: The arms as they are.
         """
 
 
@@ -69,9 +90,9 @@ class JointControl(Control):
         self._bounds = np.array([self.low, self.high], dtype=np.float32)
         self._last = np.zeros(8 * arms, dtype=np.float32)
 
-    def start(self, joints: Float[np.ndarray, "arms 7"], opening: Float[np.ndarray, "arms"]) -> None:
+    def start(self, arms: Sequence[Arm]) -> None:
         """See `Control.start`."""
-        self._last = np.concatenate([joints, opening[:, None]], axis=1).reshape(-1).astype(np.float32)
+        self._last = np.concatenate([[*arm.joints, arm.opening] for arm in arms]).astype(np.float32)
 
     def command(self, action: Float32[np.ndarray, "128"]) -> Float32[np.ndarray, "arms 8"]:
         """See `Control.command`. Entries out of bounds are clipped."""
@@ -84,50 +105,8 @@ class JointControl(Control):
         """See `Control.hold`."""
         return self._embodiment.encode(self._last)
 
-    def from_joints(self, command: Float[np.ndarray, "arms 8"]) -> Float32[np.ndarray, "128"]:
+    def from_joints(self, command: Float[np.ndarray, "arms 8"], arms: Sequence[Arm]) -> Float32[np.ndarray, "128"]:
         """See `Control.from_joints`."""
         native = np.array(command, dtype=np.float64)
         native[:, 7] = (native[:, 7] + 1.0) / 2.0
         return self._embodiment.encode(native.reshape(-1))
-
-
-class DeltaControl(Control):
-    """Displacements of the end effector along and about the axes of the arm's base, ManiSkill's `pd_ee_delta_pose`.
-
-    The rotation is given by intrinsic x, y, z angles and comes after the orientation of now: R' = R(angles) R. A
-    displacement is at most 0.1 m along each axis and its three angles have a norm of at most 0.1 rad; more is cut. The
-    gripper's entry changes the opening that was last commanded (1 is from closed to open). There is no base to move.
-    """
-
-    mode = "pd_ee_delta_pose"
-
-    def __init__(self) -> None:
-        self.convention = ActionConvention("delta_eef", "base", "euler_xyz", "change_of_opening", "delta")
-        self.low = (-STEP_M,) * 3 + (-STEP_RAD,) * 3 + (-1.0, 0.0)
-        self.high = (STEP_M,) * 3 + (STEP_RAD,) * 3 + (1.0, 0.0)
-        self._embodiment = EMBODIMENTS["delta_eef"]
-        self._opening = 1.0
-
-    def start(self, joints: Float[np.ndarray, "arms 7"], opening: Float[np.ndarray, "arms"]) -> None:
-        """See `Control.start`."""
-        self._opening = float(opening[0])
-
-    def command(self, action: Float32[np.ndarray, "128"]) -> Float32[np.ndarray, "arms 7"]:
-        """See `Control.command`."""
-        native = self._embodiment.decode(action).astype(np.float64)
-        self._opening = float(np.clip(self._opening + native[6], 0.0, 1.0))
-        parts = (native[:3] / STEP_M, -native[3:6] / STEP_RAD, [2.0 * self._opening - 1.0])
-        return np.concatenate(parts).astype(np.float32)[None]
-
-    def hold(self) -> Float32[np.ndarray, "128"]:
-        """See `Control.hold`."""
-        return self._embodiment.encode(np.zeros(8))
-
-    def from_joints(self, command: Float[np.ndarray, "arms 8"]) -> Float32[np.ndarray, "128"]:
-        """See `Control.from_joints`."""
-        raise NotImplementedError("the experts command joint positions: a suite of displacements has no expert")
-
-
-def make_control(name: str, arms: int) -> Control:
-    """The control that a suite's option names."""
-    return JointControl(arms) if name == "joints" else DeltaControl()

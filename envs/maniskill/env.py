@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from envs.maniskill import expert, observe
-from envs.maniskill.control import make_control
+from envs.maniskill.end_effector import make_control
 from envs.maniskill.settings import read_settings
 from envs.maniskill.simulation import Simulation, said
 from envs.maniskill.specification import task_spec
@@ -60,8 +60,7 @@ class ManiSkillEnv(Env):
             self._simulation.reset(episode.seed)
         except Exception as error:
             raise SimulatorError(f"ManiSkill cannot set {episode.id} up: {said(error)}") from error
-        joints = [qpos for qpos, _ in self._simulation.arms()]
-        self._control.start(np.stack(joints)[:, :7], np.array([observe.opening(qpos) for qpos in joints]))
+        self._control.start(self._simulation.arms())
         self._episode, self._steps, self._first_success = episode, 0, None
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
@@ -99,7 +98,7 @@ class ManiSkillEnv(Env):
         except Exception as error:
             raise SimulatorError(f"SAPIEN cannot take a picture: {said(error)}") from error
         seconds["rendering"] = time.perf_counter() - begin
-        arms = [observe.arm_entries(*arm) for arm in self._simulation.arms()]
+        arms = [observe.arm_entries(arm) for arm in self._simulation.arms()]
         return {
             "images": images,
             "proprioception": np.concatenate(arms),
@@ -109,7 +108,7 @@ class ManiSkillEnv(Env):
     # -- the rest ------------------------------------------------------------------------------------------------
 
     def hold_action(self) -> Float32[np.ndarray, "128"]:
-        """The joint positions that were last commanded, or no displacement."""
+        """What was last commanded, or no displacement."""
         self._need_episode()
         return self._control.hold()
 
@@ -119,7 +118,6 @@ class ManiSkillEnv(Env):
         The solution is played once in this simulator, without pictures, and the episode is set up again.
 
         Raises:
-            NotImplementedError: The suite does not command joint positions.
             InputError: The planner's packages are not there: it runs in the experts' own environment.
             RuntimeError: Actions came before the first question, or before the first reset.
         """
@@ -135,12 +133,11 @@ class ManiSkillEnv(Env):
 
         def play(command: np.ndarray) -> bool:
             # As the runner plays it: what is found is what will happen.
-            native = self.spec.embodiment.decode(self._control.from_joints(command))
+            native = self.spec.embodiment.decode(self._control.from_joints(command, self._simulation.arms()))
             action = self.spec.embodiment.encode(np.round(native.astype(float), 6))
             actions.append(action)
             return self._carry_out(action)
 
-        self._control.from_joints(np.zeros((self._settings.task.arms, 8)))  # whether it can be said in this control
         expert.solve(self._simulation, self._settings.task, play, self.spec.max_steps)
         self._start(episode)
         return actions

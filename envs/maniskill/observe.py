@@ -1,9 +1,12 @@
 """Proprioception of ManiSkill's Pandas: gripper, fingers, end effector and joints of each arm."""
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
+from scipy.spatial.transform import Rotation
 
-FINGER_OPEN = 0.04  # m each
+from envs.maniskill.control import FINGER_OPEN, Arm
+from envs.rlbench.state import positive
+
 _ENTRIES = (
     *("gripper_open", "finger_left", "finger_right"),
     *(f"eef_{axis}" for axis in ("x", "y", "z", "qx", "qy", "qz", "qw")),
@@ -18,19 +21,8 @@ def names(arms: int) -> tuple[str, ...]:
     return tuple(f"{side}_{entry}" for side in ("left", "right") for entry in _ENTRIES)
 
 
-def arm_entries(qpos: Float[np.ndarray, "9"], tip: Float[np.ndarray, "7"]) -> Float32[np.ndarray, "17"]:
-    """An arm's entries.
-
-    Args:
-        qpos: Seven joint angles (rad), two finger positions (m).
-        tip: Tool centre point in the frame of the arm's base: x y z (m), quaternion wxyz.
-    """
-    fingers = np.clip(qpos[7:9], 0.0, FINGER_OPEN)
-    rotation = tip[[4, 5, 6, 3]]  # xyzw
-    rotation = rotation * np.sign(rotation[np.abs(rotation).argmax()])  # of q and -q always the same one
-    return np.concatenate([[fingers.mean() / FINGER_OPEN], fingers, tip[:3], rotation, qpos[:7]]).astype(np.float32)
-
-
-def opening(qpos: Float[np.ndarray, "9"]) -> float:
-    """How far the gripper is open: 0 closed .. 1 open."""
-    return float(np.clip(qpos[7:9].mean() / FINGER_OPEN, 0.0, 1.0))
+def arm_entries(arm: Arm) -> Float32[np.ndarray, "17"]:
+    """An arm's entries."""
+    rotation = positive(Rotation.from_matrix(arm.tip[:3, :3]).as_quat())
+    opening = arm.fingers.mean() / FINGER_OPEN
+    return np.concatenate([[opening], arm.fingers, arm.tip[:3, 3], rotation, arm.joints]).astype(np.float32)

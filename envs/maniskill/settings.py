@@ -3,14 +3,13 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from envs.maniskill import cameras
 from envs.maniskill.tasks import TASKS, WRIST_ROBOT, Task
 from envs.spec import InputError
 from envs.suite import Suite, nearest
 
-CONTROLS = ("joints", "delta_eef")
+CONTROLS = ("joints", "eef", "delta_eef")
 ROBOTS = ("default", WRIST_ROBOT)
-ONE_ARM_CAMERAS = ("render", "base", "wrist")
-TWO_ARM_CAMERAS = ("render", "base", "left_wrist", "right_wrist")
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,8 @@ class Options:
     """The entries of a suite's `options`; all must be there.
 
     Attributes:
-        control: "joints": absolute joint positions; "delta_eef": displacements of the end effector (one arm only).
+        control: "joints": absolute joint positions; "eef": poses of the end effector; "delta_eef": its displacements
+            (the latter two for one arm only).
         robot: "default": each task's own; "panda_wristcam": an arm with a wrist camera in every task.
         goal_marker: Whether the cameras see the marker of the goal, where a task has one.
         light_meshes: Whether the robot's visual meshes are decimated, which is several times faster.
@@ -67,7 +67,7 @@ def read_settings(suite: Suite, task: str) -> Settings:
     if suite.tasks[task] != 1:
         raise InputError(f"ManiSkill's tasks have one variation, not {suite.tasks[task]}: correct the suite's file.")
     _check_cameras(settings)
-    if settings.options.control == "delta_eef" and settings.task.arms > 1:
+    if settings.options.control != "joints" and settings.task.arms > 1:
         raise InputError("two arms are controlled by joint positions: set control to joints in the suite's options.")
     return settings
 
@@ -95,7 +95,7 @@ def _options(suite: Suite) -> Options:
 
 
 def _check_cameras(settings: Settings) -> None:
-    known = ONE_ARM_CAMERAS if settings.task.arms == 1 else TWO_ARM_CAMERAS
+    known = cameras.ONE_ARM if settings.task.arms == 1 else cameras.TWO_ARMS
     for camera in settings.cameras:
         if camera not in known:
             raise InputError(f"{settings.task.name} has no camera {camera!r}.{nearest(camera, known)}")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from envs.maniskill import install
+from envs.maniskill import cameras, install
+from envs.maniskill.control import FINGER_OPEN, Arm
 from envs.maniskill.meshes import light_robots
 from envs.maniskill.settings import Settings
 from envs.spec import InputError, SimulatorError
@@ -21,7 +22,6 @@ _SENSORS = {
     "right_wrist": "panda_wristcam-1-hand_camera",
 }
 _SHADER = "default"  # ManiSkill's sensors have "minimal" otherwise
-_FAR_M = 100.0  # the camera for people sees no farther
 
 
 class Simulation:
@@ -52,7 +52,8 @@ class Simulation:
         with install.quiet():
             self._build(settings, mode, sim)
         Simulation._open = self
-        self._studio: tuple[Any, int, int, Any] | None = None
+        self._scene: Any = None
+        self._ours: dict[tuple[str, int, int], Any] = {}
 
     def _build(self, settings: Settings, mode: str, sim: str) -> None:
         install.check_driver()
@@ -111,59 +112,68 @@ class Simulation:
             info = self.base.step(dict(zip(self.base.agent.agents_dict, command, strict=True)))[-1]
         return bool(info["success"].item())
 
-    def arms(self) -> list[tuple[Float[np.ndarray, "9"], Float[np.ndarray, "7"]]]:
-        """State of each arm: seven joint angles (rad) and two fingers (m); the tool centre point in the base's frame.
-
-        The latter as x y z (m) and a quaternion wxyz. On the CPU both are read past ManiSkill's tensors, which take
-        half a millisecond.
-        """
+    def arms(self) -> list[Arm]:
+        """State of each arm. On the CPU it is read past ManiSkill's tensors, which take half a millisecond."""
         states = []
         for agent in self.agents:
             if self.base.gpu_sim_enabled:
-                qpos, base, tip = agent.robot.get_qpos()[0].cpu().numpy(), agent.robot.pose.sp, agent.tcp.pose.sp
+                qpos, tip, base = agent.robot.get_qpos()[0].cpu().numpy(), agent.tcp.pose.sp, agent.robot.pose.sp
             else:
                 robot = agent.robot._objs[0]
-                qpos, base, tip = robot.qpos, robot.root_pose, agent.tcp._objs[0].entity_pose
-            relative = base.inv() * tip
-            states.append((qpos, np.concatenate([relative.p, relative.q])))
+                qpos, tip, base = robot.qpos, agent.tcp._objs[0].entity_pose, robot.root_pose
+            fingers = np.clip(qpos[7:9], 0.0, FINGER_OPEN)
+            frames = tip.to_transformation_matrix(), base.to_transformation_matrix()
+            states.append(Arm(qpos[:7], fingers, *frames))
         return states
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def pictures(self) -> dict[str, UInt8[np.ndarray, "size size 3"]]:
         """A picture by each camera of the suite."""
-        cameras = self._settings.cameras
-        if not cameras:
+        names, size = self._settings.cameras, self._settings.size
+        if not names:
             return {}
+        views = {name: self._camera(name, size) for name in names}  # a new one must be there before the update
         self._show_goal(self._settings.options.goal_marker)
         self.base.scene.update_render(
-            update_sensors=any(name in _SENSORS for name in cameras),
-            update_human_render_cameras="render" in cameras,
+            update_sensors=any(name in _SENSORS for name in names),
+            update_human_render_cameras=cameras.RENDER in names,
         )
-        return {name: _taken(self._camera(name)) for name in cameras}
+        return {name: _taken(view) for name, view in views.items()}
 
     def picture(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         """A picture for people, as the render camera sees it; the goal's marker shows."""
-        scene = self.base.scene
-        if self._studio is None or self._studio[:3] != (scene, height, width):
-            self._studio = (scene, height, width, self._studio_camera(height, width))
+        view = self._own("studio", height, width)
         self._show_goal(True)
-        scene.update_render(update_sensors=False, update_human_render_cameras=True)
-        return _taken(self._studio[3])
+        self.base.scene.update_render(update_sensors=False, update_human_render_cameras=True)
+        return _taken(view)
 
-    def _camera(self, name: str) -> Any:
-        if name == "render":
+    def _camera(self, name: str, size: int) -> Any:
+        if name == cameras.RENDER:
             return self.base._human_render_cameras[_RENDER]
-        return self.base._sensors[_SENSORS[name]]
+        return self._own(name, size, size) if name in cameras.OURS else self.base._sensors[_SENSORS[name]]
 
-    def _studio_camera(self, height: int, width: int) -> Any:
+    def _own(self, name: str, height: int, width: int) -> Any:
+        """A camera that ManiSkill does not have; it lives as long as the scene."""
+        import sapien
         from mani_skill.sensors.camera import Camera, CameraConfig
 
-        like = self.base._human_render_cameras[_RENDER].config
-        config = CameraConfig(
-            "studio", like.pose, width, height, like.fov, like.near, _FAR_M, mount=like.mount, shader_pack=_SHADER
-        )
-        return Camera(config, self.base.scene)
+        if self._scene is not self.base.scene:
+            self._scene, self._ours = self.base.scene, {}
+        key = name, height, width
+        if key not in self._ours:
+            view = cameras.VIEWS.get(name)
+            if view is None:
+                like = self.base._human_render_cameras[_RENDER].config
+                pose, fov, mount = like.pose, like.fov, like.mount
+            else:
+                frame = np.eye(4)
+                frame[:3, :3], frame[:3, 3] = cameras.sapien_axes(view.axes), view.position
+                pose, fov, mount = sapien.Pose(frame), view.fov, None
+            near, far = cameras.NEAR_M, cameras.FAR_M
+            config = CameraConfig(name, pose, width, height, fov, near, far, mount=mount, shader_pack=_SHADER)
+            self._ours[key] = Camera(config, self.base.scene)
+        return self._ours[key]
 
     def _show_goal(self, shown: bool) -> None:
         for thing in self.base._hidden_objects:
@@ -173,7 +183,7 @@ class Simulation:
         """Frees the scene. Safe to call twice."""
         if Simulation._open is self:
             Simulation._open = None
-            self._studio = None
+            self._scene, self._ours = None, {}
             self.base.close()
             self._undo.close()
 

@@ -1,10 +1,11 @@
 """A task's facts, without the simulator."""
 
 from envs.maniskill import install
-from envs.maniskill.control import make_control
+from envs.maniskill.cameras import camera
+from envs.maniskill.end_effector import make_control
 from envs.maniskill.observe import names
 from envs.maniskill.settings import Settings
-from envs.spec import Camera, TaskSpec
+from envs.spec import TaskSpec
 from envs.suite import Suite
 
 # Raise whenever a change could move a number.
@@ -15,9 +16,6 @@ CONTROL_HZ = 20.0
 def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
     """The facts of a task.
 
-    Cameras are not calibrated here (`Camera.fov` is None): where they stand differs between the tasks of a suite, and
-    in PlugCharger the render camera hangs on the receptacle.
-
     Raises:
         InputError: The packages are missing.
     """
@@ -25,7 +23,7 @@ def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
     return TaskSpec(
         suite=suite.name,
         task=settings.task.name,
-        cameras=tuple(Camera(name, settings.size, settings.size) for name in settings.cameras),
+        cameras=tuple(camera(name, settings.size) for name in settings.cameras),
         proprioception=names(settings.task.arms),
         convention=control.convention,
         control_hz=CONTROL_HZ,

@@ -60,7 +60,7 @@ class _Pair:
     def __init__(self, simulation: Simulation, play: Counted) -> None:
         self.simulation = simulation
         self._play = play
-        self._last = np.stack([[*qpos[:7], 1.0] for qpos, _ in simulation.arms()])
+        self._last = np.stack([[*arm.joints, 1.0] for arm in simulation.arms()])
 
     def step(self, arm: int, command: np.ndarray) -> bool:
         self._last[arm] = command

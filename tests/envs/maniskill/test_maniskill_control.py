@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from envs.maniskill.control import JOINT_HIGH, JOINT_LOW, DeltaControl, JointControl
-from envs.maniskill.observe import arm_entries, names, opening
+from envs.maniskill.control import Arm, JointControl
+from envs.maniskill.end_effector import DisplacementControl, PoseControl
+from envs.maniskill.kinematics import JOINT_HIGH, JOINT_LOW, REST, reach, tool
+from envs.maniskill.observe import arm_entries, names
 from model.actions import EMBODIMENTS
+
+
+def arm(joints=REST, fingers=(0.04, 0.04), base=(-0.615, 0.0, 0.0)):
+    """An arm that is where its joints say."""
+    frame = np.eye(4)
+    frame[:3, 3] = base
+    return Arm(np.array(joints), np.array(fingers), frame @ tool(np.array(joints)), frame)
 
 
 @pytest.mark.parametrize("arms", [1, 2])
@@ -19,7 +28,7 @@ def test_joint_commands_go_there_and_back(arms, seed):
     assert command.shape == (arms, 8)
     assert np.allclose(command[:, :7].reshape(-1), native.reshape(arms, 8)[:, :7].reshape(-1), atol=1e-6)
     assert np.allclose(command[:, 7], 2 * native.reshape(arms, 8)[:, 7] - 1, atol=1e-6)
-    assert np.allclose(control.from_joints(command), action, atol=1e-6)
+    assert np.allclose(control.from_joints(command, ()), action, atol=1e-6)
     assert np.allclose(control.hold(), action, atol=1e-6)  # the last command
 
 
@@ -34,43 +43,100 @@ def test_joint_commands_out_of_bounds_are_clipped():
 def test_before_any_command_it_holds_where_it_starts():
     control = JointControl(2)
     joints = np.arange(14).reshape(2, 7) / 20
-    control.start(joints, np.array([1.0, 0.5]))
+    control.start([arm(joints[0]), arm(joints[1], (0.02, 0.02))])
     native = EMBODIMENTS["bimanual_joints"].decode(control.hold())
     assert np.allclose(native, [*joints[0], 1.0, *joints[1], 0.5])
 
 
 def test_displacements_in_metres_and_radians():
-    control = DeltaControl()
-    control.start(np.zeros((1, 7)), np.array([1.0]))
+    control = DisplacementControl()
+    control.start([arm()])
     command = control.command(EMBODIMENTS["delta_eef"].encode([0.05, -0.1, 0.02, 0.03, -0.1, 0.0, 0.0, 0.0]))
     # ManiSkill's unit is 0.1 m and 0.1 rad, its rotations have the opposite sign.
     assert np.allclose(command, [[0.5, -1.0, 0.2, -0.3, 1.0, 0.0, 1.0]], atol=1e-6)
 
 
 def test_the_gripper_of_displacements_changes_its_opening():
-    control = DeltaControl()
-    control.start(np.zeros((1, 7)), np.array([1.0]))
+    control = DisplacementControl()
+    control.start([arm()])
     openings = []
     for change in (-0.5, -2.0, 0.0, 0.25, 1.0):
         openings.append(float(control.command(EMBODIMENTS["delta_eef"].encode([0] * 6 + [change, 0]))[0, 6]))
     assert np.allclose(openings, [0.0, -1.0, -1.0, -0.5, 1.0])
     assert not np.any(control.hold())
-    with pytest.raises(NotImplementedError):
-        control.from_joints(np.zeros((1, 8)))
+
+
+def test_a_joint_command_as_a_displacement():
+    control, now = DisplacementControl(), arm()
+    control.start([now])
+    there = np.add(REST, [0.05, 0.02, 0.0, 0.03, 0.0, 0.0, 0.02])
+    native = EMBODIMENTS["delta_eef"].decode(control.from_joints(np.array([[*there, -1.0]]), [now]))
+    assert np.allclose(native[:3], tool(there)[:3, 3] - tool(np.array(REST))[:3, 3], atol=1e-6)
+    turned = Rotation.from_euler("XYZ", native[3:6]).as_matrix() @ tool(np.array(REST))[:3, :3]
+    assert np.allclose(turned, tool(there)[:3, :3], atol=1e-6)
+    assert native[6] == pytest.approx(-1.0)  # from open to closed
+    far = EMBODIMENTS["delta_eef"].decode(control.from_joints(np.array([[0.5, *REST[1:], 1.0]]), [now]))
+    assert np.abs(far[:3]).max() == pytest.approx(0.1) and np.linalg.norm(far[3:6]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inverse_kinematics_gets_there_near_the_start(seed):
+    rng = np.random.default_rng(seed)
+    start = np.array(REST) + rng.uniform(-0.4, 0.4, 7)
+    target = tool(start + rng.uniform(-0.08, 0.08, 7))
+    found = reach(target, start)
+    assert np.allclose(tool(found), target, atol=1.1e-3) and np.abs(found - start).max() < 0.6
+
+
+def test_out_of_reach_there_are_no_joint_angles():
+    target = tool(np.array(REST))
+    target[0, 3] = 1.5
+    assert reach(target, np.array(REST)) is None
+
+
+def test_a_pose_of_the_end_effector_is_gone_towards_step_by_step():
+    control, encode = PoseControl(), EMBODIMENTS["absolute_eef"].encode
+    now = arm()
+    control.start([now])
+    place = now.tip[:3, 3] + [0.05, 0.22, -0.03]
+    rotation = Rotation.from_rotvec([0.0, 0.0, 0.5]) * Rotation.from_matrix(now.tip[:3, :3])
+    gone = []
+    for _ in range(4):
+        command = control.command(encode([*place, *rotation.as_quat(), 0.25]))
+        gone.append(np.linalg.norm(tool(command[0, :7])[:3, 3] + now.base[:3, 3] - now.tip[:3, 3]))
+    assert gone[0] == pytest.approx(0.1, abs=2e-3) and gone[1] == pytest.approx(0.2, abs=2e-3)
+    reached = now.base @ tool(command[0, :7])
+    assert np.allclose(reached[:3, 3], place, atol=1e-3) and command[0, 7] == pytest.approx(-0.5)
+    assert (Rotation.from_matrix(reached[:3, :3]) * rotation.inv()).magnitude() < 2e-3
+    held = EMBODIMENTS["absolute_eef"].decode(control.hold())
+    assert np.allclose(held[:3], place, atol=1e-3) and held[7] == pytest.approx(0.25)
+
+
+def test_a_pose_out_of_reach_leaves_the_arm_where_it_is():
+    control = PoseControl()
+    control.start([arm((0.0, 1.5, 0.0, -0.1, 0.0, 1.5, 0.0))])  # stretched out already
+    before = control.hold()
+    after = control.command(EMBODIMENTS["absolute_eef"].encode([3.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 1.0]))
+    assert np.allclose(control.hold(), before) and np.allclose(after[0, :2], [0.0, 1.5])
+
+
+@pytest.mark.parametrize("closed", [-1.0, 1.0])
+def test_a_joint_command_as_a_pose_there_and_back(closed):
+    control = PoseControl()
+    control.start([arm()])
+    there = np.array([[*(np.array(REST) + 0.02), closed]])
+    command = control.command(control.from_joints(there, [arm()]))
+    assert np.allclose(tool(command[0, :7]), tool(there[0, :7]), atol=1.1e-3) and command[0, 7] == closed
 
 
 def test_proprioception_has_a_name_for_every_entry():
-    tip = np.array([0.4, 0.0, 0.2, *np.roll(Rotation.from_euler("y", 170, degrees=True).as_quat(), 1)])
-    qpos = np.array([0.1, 0.2, 0.3, -1.0, 0.5, 1.5, 0.7, 0.02, 0.04])
-    entries = dict(zip(names(1), arm_entries(qpos, tip), strict=True))
-    assert entries["gripper_open"] == pytest.approx(0.75) and opening(qpos) == pytest.approx(0.75)
+    joints = np.array([0.1, 0.2, 0.3, -1.0, 0.5, 1.5, 0.7])
+    state = arm(joints, (0.02, 0.04), (0.0, -1.0, 0.0))
+    entries = dict(zip(names(1), arm_entries(state), strict=True))
+    assert entries["gripper_open"] == pytest.approx(0.75)
     assert (entries["finger_left"], entries["finger_right"]) == pytest.approx((0.02, 0.04))
+    assert entries["eef_y"] == pytest.approx(tool(joints)[1, 3] - 1.0)  # in the world
     rotation = Rotation.from_quat([entries[f"eef_q{axis}"] for axis in "xyzw"])
-    assert rotation.approx_equal(Rotation.from_euler("y", 170, degrees=True), atol=1e-5)
+    assert np.allclose(rotation.as_matrix(), tool(joints)[:3, :3], atol=1e-5)
     assert entries["joint_6"] == pytest.approx(0.7)
     assert len(names(2)) == 34 and names(2)[17] == "right_gripper_open"
-
-
-def test_both_signs_of_a_quaternion_are_one_observation():
-    tip = np.array([0.4, 0.0, 0.2, 0.1, -0.9, 0.3, 0.3])
-    assert np.array_equal(arm_entries(np.zeros(9), tip), arm_entries(np.zeros(9), tip * [1, 1, 1, -1, -1, -1, -1]))

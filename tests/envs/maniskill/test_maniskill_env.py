@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from envs.conformance import check_environment
 from envs.play import play_episode
@@ -74,14 +75,45 @@ def test_displacements_move_the_end_effector_along_and_about_the_axes_of_the_bas
     encode = EMBODIMENTS["delta_eef"].encode
     with opened(suite, "PushCube-v1") as env:
         eef = env.spec.proprioception.index("eef_x")
-        from scipy.spatial.transform import Rotation
-
         start = env.reset(suite.episodes("PushCube-v1", count=1)[0])["proprioception"][eef : eef + 7]
         for _ in range(4):
             now = env.step(encode([0.02, 0, 0, 0, 0, 0.05, 0, 0])).observation["proprioception"][eef : eef + 7]
         turned = Rotation.from_quat(now[3:]) * Rotation.from_quat(start[3:]).inv()
         assert now[0] - start[0] > 0.03 and abs(now[1] - start[1]) < 0.02
         assert turned.as_rotvec()[2] > 0.05 and np.abs(turned.as_rotvec()[:2]).max() < 0.05
+
+
+def test_poses_of_the_end_effector_are_reached(five):
+    suite = five("maniskill5_eef", cameras=())
+    with opened(suite, "PushCube-v1") as env:
+        env.reset(suite.episodes("PushCube-v1", count=1)[0])
+        action = env.hold_action()
+        action[:3] += [0.03, -0.05, 0.02]
+        action[7] = 0.0
+        for _ in range(20):
+            after = dict(zip(env.spec.proprioception, env.step(action).observation["proprioception"], strict=True))
+        assert np.allclose([after[f"eef_{axis}"] for axis in "xyz"], action[:3], atol=5e-3)
+        assert np.allclose([after[f"eef_q{axis}"] for axis in "xyzw"], action[3:7], atol=0.02)
+        assert after["gripper_open"] < 0.05
+
+
+@pytest.mark.parametrize("task", ["PegInsertionSide-v1", "PlugCharger-v1"])
+def test_cameras_are_where_their_calibration_says(five, task):
+    """Against the simulator's own frames: camera axes there are forward, left, up."""
+    suite = five("maniskill5_eef", image_size=32)
+    with opened(suite, task) as env:
+        env.reset(suite.episodes(task, "train", 1)[0])
+        simulation = env._simulation
+        tip = simulation.arms()[0].tip
+        for facts in env.spec.cameras:
+            view = simulation._camera(facts.name, 32)
+            there = view.camera.global_pose.sp.to_transformation_matrix()
+            frame = np.linalg.inv(tip) @ there if facts.mount == "eef" else there
+            forward, left, up = frame[:3, :3].T
+            assert np.allclose(frame[:3, 3], facts.position, atol=1e-4)
+            axes = Rotation.from_quat(facts.quaternion).as_matrix()
+            assert np.allclose(axes, np.stack([-left, up, -forward], axis=1), atol=1e-3)
+            assert view.config.fov == pytest.approx(np.radians(facts.fov), abs=1e-5)
 
 
 def test_one_simulator_a_process(five):

@@ -8,7 +8,7 @@ from envs.maniskill.tasks import TASKS
 from envs.spec import InputError
 from envs.suite import load_suite, protocol_hash
 
-SUITES = ("maniskill5", "maniskill5_wide", "maniskill5_delta", "maniskill_bimanual")
+SUITES = ("maniskill5", "maniskill5_wide", "maniskill5_delta", "maniskill5_eef", "maniskill_bimanual")
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +44,17 @@ def test_every_task_of_a_suite_shares_its_protocol(name):
     for spec in specs:
         assert spec.control_hz == 20 and len(spec.action_low) == spec.embodiment.native_dim
         if spec.convention.control_mode == "position":  # what the zero policy repeats
-            sides = ("",) if spec.convention.embodiment == "joints" else ("left_", "right_")
-            for side in sides:
-                assert {f"{side}joint_6", f"{side}gripper_open"} <= set(spec.proprioception)
+            for side in ("left_", "right_") if name == "maniskill_bimanual" else ("",):
+                assert {f"{side}joint_6", f"{side}gripper_open", f"{side}eef_qw"} <= set(spec.proprioception)
 
 
 def test_protocols_differ():
     hashes = set()
-    for name in SUITES[:3]:
+    for name in SUITES[:4]:
         suite = load_suite(name)
         for sim in suite.simulators:
             hashes.add(protocol_hash(suite.protocol([suite.spec("PickCube-v1", sim)])))
-    assert len(hashes) == 6
+    assert len(hashes) == 8
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_protocols_differ():
     [
         ({"cameras": ("wrist",)}, "no wrist camera: set robot to panda_wristcam"),
         ({"cameras": ("rendr",)}, "Did you mean 'render'?"),
-        ({"control": "ee"}, "control must be one of joints, delta_eef"),
+        ({"control": "ee"}, "control must be one of joints, eef, delta_eef"),
         ({"goal_marker": 1}, "goal_marker must be true or false"),
         ({"steps_after_success": -1}, "at least 0"),
         ({"tasks": {"PickCube-v1": 2}}, "one variation"),
@@ -85,9 +84,26 @@ def test_unknown_and_missing_options_are_named(five):
         read_settings(suite, "PickCube-v1")
 
 
-def test_two_arms_have_no_displacements(five):
+@pytest.mark.parametrize("control", ["eef", "delta_eef"])
+def test_two_arms_are_controlled_by_their_joints(five, control):
     with pytest.raises(InputError, match="set control to joints"):
-        read_settings(five("maniskill_bimanual", control="delta_eef"), "TwoRobotPickCube-v1")
+        read_settings(five("maniskill_bimanual", control=control), "TwoRobotPickCube-v1")
+
+
+def test_cameras_of_maniskill_stand_elsewhere_in_each_task_and_are_not_calibrated():
+    assert load_suite("maniskill5").spec("PickCube-v1").cameras[0].fov is None
+    assert all(view.fov is None for view in load_suite("maniskill_bimanual").spec("TwoRobotPickCube-v1").cameras)
+
+
+def test_the_three_views_of_the_end_effectors_suite_are_calibrated_alike_in_all_tasks():
+    suite = load_suite("maniskill5_eef")
+    views = {suite.spec(task).cameras for task in suite.tasks}
+    assert len(views) == 1
+    assert [(view.name, view.mount) for view in views.pop()] == [
+        ("opposite", "world"),
+        ("side", "world"),
+        ("wrist", "eef"),
+    ]
 
 
 def test_a_wrist_camera_for_every_task(five):
