@@ -90,7 +90,7 @@ class _Task:
             self.kept.append(outcome.index)
             return
         self.failures.append(outcome.failure)
-        if len(self.failures) > 10 + self.wanted // 2:
+        if len(self.failures) > 10 + self.wanted:  # a planner that solves every second episode still serves
             reasons = "; ".join(f"{reason} ({n} times)" for reason, n in Counter(self.failures).most_common(3))
             raise ExpertError(
                 f"the expert of {self.name} failed in {len(self.failures)} of {self.started} episodes: {reasons}. "

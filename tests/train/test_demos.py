@@ -238,7 +238,7 @@ def test_foreign_dataset_is_not_overwritten(suite, tmp_path):
 
 
 def test_hopeless_expert_stops_the_run(suite, tmp_path):
-    with pytest.raises(ExpertError, match=r"broken failed in 13 of \d+ episodes: no path"):
+    with pytest.raises(ExpertError, match=r"broken failed in 15 of \d+ episodes: no path"):
         collect(config(suite, tmp_path, tasks=("broken",)))
     assert json.loads((tmp_path / "staging/broken/000000.json").read_text())["failure"] == "no path"
     assert not (tmp_path / "meta").exists()
