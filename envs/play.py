@@ -98,6 +98,8 @@ class _Trial:
             self.failure = f"{INVALID_ACTION}{error}"
         except PolicyError as error:
             self.error = str(error)
+        finally:
+            self.env.observing = True
         once, at_end = any(self.successes), bool(self.successes and self.successes[-1])
         success = once if self.env.spec.success_rule == "success_once" else at_end
         outcome = "error" if self.error is not None else "success" if success else "failure"
@@ -133,19 +135,22 @@ class _Trial:
             actions = np.asarray(self._act(self.observation).actions)
             if self.clock is not None and self._delay(self.clock.charge(self.calls_s[-1]), rest):
                 return
-            if any(self._step(action) for action in actions[:execution_horizon]):
+            played = actions[:execution_horizon]
+            # Nobody looks between two calls of the policy.
+            if any(self._step(action, look=k + 1 == len(played)) for k, action in enumerate(played)):
                 return
             rest = actions[execution_horizon:].copy()  # the policy may use its memory again
 
     def _delay(self, ticks: int, rest: np.ndarray) -> bool:
         """Lets the time of a call pass, see `envs.clock`; true when the episode ends meanwhile."""
         if self.env.spec.control_hz is not None:
-            return any(self._step(action) for action in meanwhile(self.env, rest, ticks))
+            return any(self._step(action, look=False) for action in meanwhile(self.env, rest, ticks))
         return ticks > 0 and self._note(*self.env.wait(ticks))
 
-    def _step(self, action: np.ndarray) -> bool:
-        """Carries out an action; true when the episode ends with it."""
+    def _step(self, action: np.ndarray, look: bool) -> bool:
+        """Carries out an action; true when the episode ends with it. `look` says whether it is followed by a call."""
         check_action(action, self.embodiment)
+        self.env.observing = look
         # What is played is what is written down, to the last bit: a replay from the record is exact.
         native = tuple(round(float(number), ACTION_DECIMALS) for number in self.embodiment.decode(action))
         self.observation, done, info = self.env.step(self.embodiment.encode(np.array(native)))

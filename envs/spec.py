@@ -146,10 +146,12 @@ class Env(ABC):
     Attributes:
         spec: The task's facts.
         wait_hz: Ticks of `wait` a second, under keyframe control; None where time cannot pass between two actions.
+        observing: False allows `step` to leave observations empty, which saves their pictures; the motion is the same.
     """
 
     spec: TaskSpec
     wait_hz: float | None = None
+    observing: bool = True
 
     @abstractmethod
     def reset(self, episode: Episode) -> Observation:

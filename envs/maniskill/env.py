@@ -22,6 +22,9 @@ class ManiSkillEnv(Env):
     An episode goes on for the suite's `steps_after_success` actions after its first success, unless its steps run out,
     so that the record's success at the end says something.
 
+    Attributes:
+        simulation: ManiSkill's environment.
+
     Args:
         suite: The suite.
         task: Task name.
@@ -38,7 +41,7 @@ class ManiSkillEnv(Env):
         self._settings = read_settings(suite, task)
         self._control = make_control(self._settings.options.control, self._settings.task.arms)
         self.spec = task_spec(suite, self._settings, sim)
-        self._simulation = Simulation(self._settings, self._control.mode, sim)
+        self.simulation = Simulation(self._settings, self._control.mode, sim)
         self._episode: Episode | None = None
         self._observation: Observation = {}
         self._plan: list[np.ndarray] | None = None
@@ -57,10 +60,10 @@ class ManiSkillEnv(Env):
     def _start(self, episode: Episode) -> None:
         """The episode's initial state, without a picture of it."""
         try:
-            self._simulation.reset(episode.seed)
+            self.simulation.reset(episode.seed)
         except Exception as error:
             raise SimulatorError(f"ManiSkill cannot set {episode.id} up: {said(error)}") from error
-        self._control.start(self._simulation.arms())
+        self._control.start(self.simulation.arms())
         self._episode, self._steps, self._first_success = episode, 0, None
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
@@ -82,7 +85,7 @@ class ManiSkillEnv(Env):
     def _carry_out(self, action: Float32[np.ndarray, "128"]) -> bool:
         self._steps += 1
         try:
-            return self._simulation.step(self._control.command(action))
+            return self.simulation.step(self._control.command(action))
         except Exception as error:
             raise SimulatorError(f"ManiSkill's step failed: {said(error)}") from error
 
@@ -92,13 +95,15 @@ class ManiSkillEnv(Env):
         return self._steps - self._first_success >= self._settings.options.steps_after_success
 
     def _observe(self, seconds: dict[str, float]) -> Observation:
+        if not self.observing:
+            return {}
         begin = time.perf_counter()
         try:
-            images = self._simulation.pictures()
+            images = self.simulation.pictures()
         except Exception as error:
             raise SimulatorError(f"SAPIEN cannot take a picture: {said(error)}") from error
         seconds["rendering"] = time.perf_counter() - begin
-        arms = [observe.arm_entries(arm) for arm in self._simulation.arms()]
+        arms = [observe.arm_entries(arm) for arm in self.simulation.arms()]
         return {
             "images": images,
             "proprioception": np.concatenate(arms),
@@ -133,22 +138,22 @@ class ManiSkillEnv(Env):
 
         def play(command: np.ndarray) -> bool:
             # As the runner plays it: what is found is what will happen.
-            native = self.spec.embodiment.decode(self._control.from_joints(command, self._simulation.arms()))
+            native = self.spec.embodiment.decode(self._control.from_joints(command, self.simulation.arms()))
             action = self.spec.embodiment.encode(np.round(native.astype(float), 6))
             actions.append(action)
             return self._carry_out(action)
 
-        expert.solve(self._simulation, self._settings.task, play, self.spec.max_steps)
+        expert.solve(self.simulation, self._settings.task, play, self.spec.max_steps)
         self._start(episode)
         return actions
 
     def render(self, height: int = 480, width: int = 640) -> UInt8[np.ndarray, "h w 3"]:
         """A picture from the task's render camera."""
-        return self._simulation.picture(height, width)
+        return self.simulation.picture(height, width)
 
     def close(self) -> None:
         """See `Env.close`."""
-        simulation: Any = getattr(self, "_simulation", None)
+        simulation: Any = getattr(self, "simulation", None)
         if simulation is not None:
             simulation.close()
         self._episode = None

@@ -1,5 +1,6 @@
 """The experts: ManiSkill's motion-planned solutions of the five tasks, and two of our own for two arms.
 
+Where ManiSkill's planner finds no path they go straight, and an insertion that has failed is tried again.
 All plan with mplib, whose wheels crash under NumPy 2, so they run in an environment of their own
 (`envs/maniskill/setup_experts.sh`). Nothing else of the benchmark needs it.
 """
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from envs.maniskill.simulation import Simulation
+from envs.maniskill.straight import insert_again, straight_where_no_plan
 from envs.maniskill.tasks import Task
 from envs.spec import InputError
 
@@ -31,6 +33,7 @@ _SOLUTIONS = {
     "PlugCharger-v1": "solvePlugCharger",
     "PushCube-v1": "solvePushCube",
 }
+_INSERTIONS = ("PegInsertionSide-v1", "PlugCharger-v1")
 
 
 class OutOfStepsError(Exception):
@@ -55,11 +58,13 @@ def solve(simulation: Simulation, task: Task, play: Play, max_steps: int) -> Non
     played = Counted(play, max_steps)
     for agent in simulation.agents:  # the planner reads the robot's full description, not the light one
         agent.urdf_path = simulation.descriptions[agent.uid]
-    with suppress(OutOfStepsError), redirect_stdout(io.StringIO()):  # which the planner would fill
+    with suppress(OutOfStepsError), straight_where_no_plan(), redirect_stdout(io.StringIO()):  # that it would fill
         if task.name in _SOLUTIONS:
             from mani_skill.examples.motionplanning.panda import solutions
 
             getattr(solutions, _SOLUTIONS[task.name])(_OneArm(simulation.base, played))
+            if task.name in _INSERTIONS and not played.succeeded:
+                insert_again(simulation, lambda joints: played(np.array([[*joints, -1.0]])))
         else:
             from envs.maniskill import two_arms
 
@@ -75,10 +80,15 @@ def check_planner() -> None:
 
 
 class Counted:
-    """Plays commands, as many as an episode has steps."""
+    """Plays commands, as many as an episode has steps.
+
+    Attributes:
+        succeeded: Whether one of them did.
+    """
 
     def __init__(self, play: Play, max_steps: int) -> None:
         self._play, self._left = play, max_steps
+        self.succeeded = False
 
     def __call__(self, command: np.ndarray) -> bool:
         """See `Play`.
@@ -89,15 +99,27 @@ class Counted:
         if self._left == 0:
             raise OutOfStepsError
         self._left -= 1
-        return self._play(command)
+        success = self._play(command)
+        self.succeeded |= success
+        return success
 
 
 class _OneArm:
     """What ManiSkill's solutions drive instead of its environment: every step goes through `play`."""
 
+    control_mode = "pd_joint_pos"  # what they plan for, whatever control plays it
+
     def __init__(self, base: Any, play: Play) -> None:
-        self.unwrapped = base
-        self._play = play
+        self._base, self._play = base, play
+
+    @property
+    def unwrapped(self) -> "_OneArm":
+        """As in Gymnasium."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """The robot, the objects and so on are the environment's."""
+        return getattr(self._base, name)
 
     def reset(self, seed: int | None = None) -> None:
         """The episode stands already."""

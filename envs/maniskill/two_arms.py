@@ -141,9 +141,7 @@ class _Arm:
         return self.agent.build_grasp_pose(_DOWN, closings[0] / np.linalg.norm(closings[0]), cube.pose.sp.p)
 
     def _move(self, pose: Any, settle: int = 0) -> None:
-        if self._planner.move_to_pose_with_screw(pose, refine_steps=settle) != -1:
-            return
-        if self._planner.move_to_pose_with_RRTConnect(pose, refine_steps=settle) == -1:
+        if isinstance(self._planner.move_to_pose_with_screw(pose, refine_steps=settle), int):
             raise PlanError
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from envs.conformance import check_environment
+from envs.maniskill.speed import rounds_of, seen_by
 from envs.play import play_episode
 from envs.spec import InputError, SimulatorError
 from model.actions import EMBODIMENTS
@@ -103,7 +104,7 @@ def test_cameras_are_where_their_calibration_says(five, task):
     suite = five("maniskill5_eef", image_size=32)
     with opened(suite, task) as env:
         env.reset(suite.episodes(task, "train", 1)[0])
-        simulation = env._simulation
+        simulation = env.simulation
         tip = simulation.arms()[0].tip
         for facts in env.spec.cameras:
             view = simulation._camera(facts.name, 32)
@@ -114,6 +115,35 @@ def test_cameras_are_where_their_calibration_says(five, task):
             axes = Rotation.from_quat(facts.quaternion).as_matrix()
             assert np.allclose(axes, np.stack([-left, up, -forward], axis=1), atol=1e-3)
             assert view.config.fov == pytest.approx(np.radians(facts.fov), abs=1e-5)
+
+
+def test_speed_compares_the_same_work(five):
+    suite = seen_by(five(), "PushCube-v1", 1, 3)
+    with opened(suite, "PushCube-v1") as env:
+        steps, pictures = [], []
+        step, take = env.simulation.step, env.simulation.pictures
+        env.simulation.step = lambda command: steps.append(np.round(command, 4).tolist()) or step(command)
+        env.simulation.pictures = lambda: pictures.append(0) or take()
+        ((runner, bare),) = rounds_of(env, suite.episodes("PushCube-v1", "train", 1), 3)
+        assert runner > 0 and bare > 0
+        assert len(pictures) == 8 and len(steps) == 6 and np.allclose(steps[:3], steps[3:], atol=0.01)
+
+
+def test_without_a_look_the_motion_is_the_same(five):
+    suite = five(image_size=32)
+    with opened(suite, "PushCube-v1") as env:
+        (episode,) = suite.episodes("PushCube-v1", count=1)
+        ends = []
+        for looking in (True, False):
+            env.reset(episode)
+            action = env.hold_action()
+            action[8] += 0.2
+            env.observing = looking
+            assert bool(env.step(action).observation) == looking
+            env.observing = True
+            ends.append(env.step(action).observation)
+        assert np.array_equal(ends[0]["proprioception"], ends[1]["proprioception"])
+        assert np.array_equal(ends[0]["images"]["render"], ends[1]["images"]["render"])
 
 
 def test_one_simulator_a_process(five):

@@ -4,6 +4,7 @@ import pytest
 
 from envs.maniskill import install
 from envs.maniskill.settings import read_settings
+from envs.maniskill.speed import seen_by
 from envs.maniskill.tasks import TASKS
 from envs.spec import InputError
 from envs.suite import load_suite, protocol_hash
@@ -114,3 +115,14 @@ def test_a_wrist_camera_for_every_task(five):
 def test_sentences_are_instructions():
     assert len({task.sentence for task in TASKS.values()}) == len(TASKS)
     assert all(task.sentence.isascii() and len(task.sentence) < 256 for task in TASKS.values())
+
+
+def test_speed_is_measured_with_no_camera_with_one_and_with_two():
+    five, two = load_suite("maniskill5_delta"), load_suite("maniskill_bimanual")
+    seen = [seen_by(five, "PickCube-v1", views, 20) for views in range(3)]
+    assert [suite.cameras for suite in seen] == [(), ("render",), ("render", "wrist")]
+    assert [read_settings(suite, "PickCube-v1").robots for suite in seen] == [("panda",)] * 2 + [("panda_wristcam",)]
+    assert all(suite.max_steps == 20 and suite.options["control"] == "joints" for suite in seen)
+    assert seen_by(two, "TwoRobotPickCube-v1", 2, 20).cameras == ("render", "left_wrist")
+    with pytest.raises(InputError, match="not 3"):
+        seen_by(five, "PickCube-v1", 3, 20)

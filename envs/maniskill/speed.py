@@ -1,0 +1,145 @@
+"""Steps a second of ManiSkill's tasks, and what the benchmark costs over the bare simulator.
+
+    python -m envs.maniskill.speed --suite maniskill5 --tasks PickCube-v1
+
+In each process rounds alternate: an episode by the runner (zero policy, adapter, record), and the same resets, physics
+steps and pictures asked of ManiSkill directly. What disturbs the machine meets both alike, so the overhead, the median
+of the rounds' ratios, holds on a busy machine, too; steps a second do not.
+"""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tyro
+
+from envs.maniskill.control import JointControl
+from envs.maniskill.env import ManiSkillEnv
+from envs.maniskill.tasks import TASKS, WRIST_ROBOT
+from envs.play import play_episode
+from envs.spec import Episode, InputError
+from envs.suite import Suite, load_suite
+from policies.zero import ZeroPolicy
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """What to measure.
+
+    Attributes:
+        suite: Suite whose tasks are measured.
+        tasks: Tasks; all of the suite when empty.
+        steps: Actions an episode.
+        rounds: Rounds, after one that does not count.
+        workers: Numbers of processes that run at once.
+        views: Numbers of cameras; 0 is the state alone.
+    """
+
+    suite: str = "maniskill5"
+    tasks: tuple[str, ...] = ()
+    steps: int = 50
+    rounds: int = 5
+    workers: tuple[int, ...] = (1, 2)
+    views: tuple[int, ...] = (0, 1, 2)
+
+
+def seen_by(suite: Suite, task: str, views: int, steps: int) -> Suite:
+    """The suite with other cameras and shorter episodes.
+
+    Raises:
+        InputError: More than two cameras, or less than none.
+    """
+    if not 0 <= views <= 2:
+        raise InputError(f"--views takes 0, 1 and 2, not {views}.")
+    two_arms = TASKS[task].arms == 2
+    cameras = ("render", "left_wrist" if two_arms else "wrist")[:views]
+    robot = WRIST_ROBOT if views == 2 and not two_arms else suite.options["robot"]
+    options = suite.options | {"control": "joints", "robot": robot}
+    return replace(suite, cameras=cameras, max_steps=steps, options=options)
+
+
+def rounds_of(env: ManiSkillEnv, episodes: list[Episode], steps: int) -> Iterator[tuple[float, float]]:
+    """Seconds of an episode by the runner, and of the same work by the simulator alone, for each episode."""
+    for episode in episodes:
+        begin = time.perf_counter()
+        play_episode(env, ZeroPolicy(), episode, 1)
+        middle = time.perf_counter()
+        _bare(env, episode, steps)
+        yield middle - begin, time.perf_counter() - middle
+
+
+def _bare(env: ManiSkillEnv, episode: Episode, steps: int) -> None:
+    simulation = env.simulation
+    simulation.reset(episode.seed)
+    control = JointControl(len(simulation.agents))
+    control.start(simulation.arms())
+    command = control.command(control.hold())
+    simulation.pictures()
+    for _ in range(steps):
+        simulation.step(command)
+        simulation.pictures()
+
+
+def _work(suite: Suite, task: str, config: SpeedConfig, together: Any, answers: Any) -> None:
+    env = suite.make(task)
+    assert isinstance(env, ManiSkillEnv)
+    try:
+        warm_up, *episodes = suite.episodes(task, "train", config.rounds + 1)
+        list(rounds_of(env, [warm_up], config.steps))
+        together.wait()
+        answers.put(list(rounds_of(env, episodes, config.steps)))
+    finally:
+        env.close()
+
+
+def measured(suite: Suite, task: str, config: SpeedConfig, workers: int) -> np.ndarray:
+    """Seconds [workers, rounds, 2] by the runner and bare."""
+    context = multiprocessing.get_context("spawn")
+    together, answers = context.Barrier(workers), context.Queue()
+    started = [
+        context.Process(target=_work, args=(suite, task, config, together, answers), daemon=True)
+        for _ in range(workers)
+    ]
+    for process in started:
+        process.start()
+    try:
+        return np.array([answers.get(timeout=1800) for _ in started])
+    finally:
+        for process in started:
+            process.join(timeout=30)
+            process.kill()
+
+
+def main() -> int:
+    """Prints a table; returns 0, or 2 for a mistake in the input."""
+    config = tyro.cli(SpeedConfig, description=__doc__)
+    try:
+        suite = load_suite(config.suite)
+        suite.check_tasks(config.tasks)
+        print(
+            "| task | cameras | workers | steps/s | bare steps/s | overhead, % |\n| :-- | --: | --: | --: | --: | --: |"
+        )
+        for task in config.tasks or suite.tasks:
+            for views in config.views:
+                seen = seen_by(suite, task, views, config.steps)
+                for workers in config.workers:
+                    seconds = measured(seen, task, config, workers)
+                    runner, bare = (config.rounds * config.steps / seconds.sum(1)).sum(0)
+                    overhead = statistics.median((seconds[..., 0] / seconds[..., 1] - 1).ravel())
+                    print(
+                        f"| {task} | {views} | {workers} | {runner:.0f} | {bare:.0f} | {100 * overhead:.1f} |",
+                        flush=True,
+                    )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
