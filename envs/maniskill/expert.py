@@ -1,4 +1,4 @@
-"""The experts: ManiSkill's motion-planned solutions of the five tasks, and two of our own for two arms.
+"""The experts: ManiSkill's motion-planned solutions of four tasks, and our own of PegInsertionSide and for two arms.
 
 Where ManiSkill's planner finds no path they go straight, and an insertion that has failed is tried again.
 All plan with mplib, whose wheels crash under NumPy 2, so they run in an environment of their own
@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from envs.maniskill.insertion import insert_again, solve_peg
 from envs.maniskill.simulation import Simulation
-from envs.maniskill.straight import insert_again, straight_where_no_plan
+from envs.maniskill.straight import straight_where_no_plan
 from envs.maniskill.tasks import Task
 from envs.spec import InputError
 
@@ -27,7 +28,6 @@ REMEDY = (
 )
 # Task -> ManiSkill's solution of it.
 _SOLUTIONS = {
-    "PegInsertionSide-v1": "solvePegInsertionSide",
     "PickCube-v1": "solvePickCube",
     "StackCube-v1": "solveStackCube",
     "PlugCharger-v1": "solvePlugCharger",
@@ -63,12 +63,14 @@ def solve(simulation: Simulation, task: Task, play: Play, max_steps: int) -> Non
             from mani_skill.examples.motionplanning.panda import solutions
 
             getattr(solutions, _SOLUTIONS[task.name])(_OneArm(simulation.base, played))
-            if task.name in _INSERTIONS and not played.succeeded:
-                insert_again(simulation, lambda joints: played(np.array([[*joints, -1.0]])))
+        elif task.name == "PegInsertionSide-v1":
+            solve_peg(_OneArm(simulation.base, played))
         else:
             from envs.maniskill import two_arms
 
             two_arms.solve(simulation, task.name, played)
+        if task.name in _INSERTIONS and not played.succeeded:
+            insert_again(simulation, lambda joints: played(np.array([[*joints, -1.0]])))
 
 
 def check_planner() -> None:

@@ -101,8 +101,11 @@ class Simulation:
         return list(getattr(self.base.agent, "agents", [self.base.agent]))
 
     def reset(self, seed: int) -> None:
-        """Puts the scene into the initial state of a seed."""
-        self.base.reset(seed=seed)
+        """Puts the scene into the initial state of a seed.
+
+        The scene is built anew: PhysX remembers contacts of the episode before, which would go on in this one.
+        """
+        self.base.reset(seed=seed, options={"reconfigure": True})
 
     def step(self, command: Float[np.ndarray, "arms n"]) -> bool:
         """Carries out a command for each arm; true when the success condition holds afterwards."""

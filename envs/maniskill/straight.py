@@ -1,6 +1,6 @@
-"""Straight motions by our own kinematics, for where the planner finds no path; and second attempts at an insertion."""
+"""Straight motions by our own kinematics, for where the planner finds no path."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,16 +9,10 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation, Slerp
 
 from envs.maniskill.kinematics import reach, tool
-from envs.maniskill.simulation import Simulation
 
 _STEP_M, _STEP_RAD = 0.015, 0.06  # of a motion, at most
-_SLOWLY = 0.3  # of that, for an insertion
-_PAUSE = 5  # steps in which the arm, which lags behind its command, gets there
-_ATTEMPTS = 2
 
 Frame = Float[np.ndarray, "4 4"]
-# Carries out joint angles (rad), the gripper closed; true for a success.
-Go = Callable[[Float[np.ndarray, "7"]], bool]
 
 
 def straight(joints: Float[np.ndarray, "7"], target: Frame, pace: float = 1.0) -> list[Float[np.ndarray, "7"]]:
@@ -67,25 +61,3 @@ def straight_where_no_plan() -> Iterator[None]:
         yield
     finally:
         Solver.move_to_pose_with_screw = planned
-
-
-def insert_again(simulation: Simulation, go: Go) -> None:
-    """Aligns what the arm holds with its hole once more, and pushes it in; for as long as that does not succeed."""
-    base = simulation.base
-    if hasattr(base, "charger"):
-        part, back, into = base.charger, 0.05, 0.0
-    else:
-        part, back, into = base.peg, 0.01 + float(base.peg_half_sizes[0, 0]), 0.02
-    for _ in range(_ATTEMPTS):
-        for along, pace in ((-back, 1.0), (-back, _SLOWLY), (into, _SLOWLY)):
-            if not bool(base.agent.is_grasping(part).item()):
-                return
-            (arm,) = simulation.arms()
-            goal = base.goal_pose.sp.to_transformation_matrix()
-            goal[:3, 3] += along * goal[:3, 0]
-            there = goal @ np.linalg.inv(part.pose.sp.to_transformation_matrix()) @ arm.tip
-            path = straight(arm.joints, np.linalg.inv(arm.base) @ there, pace)
-            if not path:
-                return
-            if any(go(joints) for joints in (*path, *[path[-1]] * _PAUSE)):
-                return

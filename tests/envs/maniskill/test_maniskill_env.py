@@ -117,6 +117,26 @@ def test_cameras_are_where_their_calibration_says(five, task):
             assert view.config.fov == pytest.approx(np.radians(facts.fov), abs=1e-5)
 
 
+def test_what_was_played_before_makes_no_difference(five):
+    """A charger is thrown about in between: without a new scene its contacts would go on."""
+    suite = five(cameras=())
+    with opened(suite, "PlugCharger-v1") as env:
+        first, other = suite.episodes("PlugCharger-v1", "validation", 2)
+        ends = []
+        for _ in range(2):
+            env.reset(first)
+            charger = env.simulation.base.charger.pose.sp
+            down = env.hold_action()
+            down[9] += 0.5  # the second joint: into the table
+            for _ in range(12):
+                env.step(down)
+            ends.append([*charger.p, *charger.q, *env.simulation.base.charger.pose.sp.p])
+            env.reset(other)
+            for _ in range(5):
+                env.step(down)
+        assert ends[0] == ends[1] and ends[0][:3] != ends[0][7:]
+
+
 def test_speed_compares_the_same_work(five):
     suite = seen_by(five(), "PushCube-v1", 1, 3)
     with opened(suite, "PushCube-v1") as env:
