@@ -22,12 +22,14 @@ class Arm:
         joints: Angles, rad.
         fingers: How far each is from the middle, m.
         tip: Pose of the tool centre point in the world.
+        rotation: The same pose's rotation as a quaternion xyzw.
         base: Pose of the arm's base in the world.
     """
 
     joints: Float[np.ndarray, "7"]
     fingers: Float[np.ndarray, "2"]
     tip: Float[np.ndarray, "4 4"]
+    rotation: Float[np.ndarray, "4"]
     base: Float[np.ndarray, "4 4"]
 
     @property

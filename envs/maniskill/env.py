@@ -24,6 +24,7 @@ class ManiSkillEnv(Env):
 
     Attributes:
         simulation: ManiSkill's environment.
+        control: What actions mean to it.
 
     Args:
         suite: The suite.
@@ -39,9 +40,9 @@ class ManiSkillEnv(Env):
             SimulatorError: ManiSkill cannot build the task, or this process holds another environment.
         """
         self._settings = read_settings(suite, task)
-        self._control = make_control(self._settings.options.control, self._settings.task.arms)
+        self.control = make_control(self._settings.options.control, self._settings.task.arms)
         self.spec = task_spec(suite, self._settings, sim)
-        self.simulation = Simulation(self._settings, self._control.mode, sim)
+        self.simulation = Simulation(self._settings, self.control.mode, sim)
         self._episode: Episode | None = None
         self._observation: Observation = {}
         self._plan: list[np.ndarray] | None = None
@@ -63,7 +64,7 @@ class ManiSkillEnv(Env):
             self.simulation.reset(episode.seed)
         except Exception as error:
             raise SimulatorError(f"ManiSkill cannot set {episode.id} up: {said(error)}") from error
-        self._control.start(self.simulation.arms())
+        self.control.start(self.simulation.arms())
         self._episode, self._steps, self._first_success = episode, 0, None
 
     def step(self, action: Float32[np.ndarray, "128"]) -> StepResult:
@@ -85,7 +86,7 @@ class ManiSkillEnv(Env):
     def _carry_out(self, action: Float32[np.ndarray, "128"]) -> bool:
         self._steps += 1
         try:
-            return self.simulation.step(self._control.command(action))
+            return self.simulation.step(self.control.command(action))
         except Exception as error:
             raise SimulatorError(f"ManiSkill's step failed: {said(error)}") from error
 
@@ -115,7 +116,7 @@ class ManiSkillEnv(Env):
     def hold_action(self) -> Float32[np.ndarray, "128"]:
         """What was last commanded, or no displacement."""
         self._need_episode()
-        return self._control.hold()
+        return self.control.hold()
 
     def expert_action(self) -> Float32[np.ndarray, "128"]:
         """The next action of the motion-planned solution, which is found when it is first asked for; then it holds.
@@ -138,7 +139,7 @@ class ManiSkillEnv(Env):
 
         def play(command: np.ndarray) -> bool:
             # As the runner plays it: what is found is what will happen.
-            native = self.spec.embodiment.decode(self._control.from_joints(command, self.simulation.arms()))
+            native = self.spec.embodiment.decode(self.control.from_joints(command, self.simulation.arms()))
             action = self.spec.embodiment.encode(np.round(native.astype(float), 6))
             actions.append(action)
             return self._carry_out(action)

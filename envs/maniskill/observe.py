@@ -2,9 +2,8 @@
 
 import numpy as np
 from jaxtyping import Float32
-from scipy.spatial.transform import Rotation
 
-from envs.maniskill.control import FINGER_OPEN, Arm
+from envs.maniskill.control import Arm
 from envs.rlbench.state import positive
 
 _ENTRIES = (
@@ -23,6 +22,5 @@ def names(arms: int) -> tuple[str, ...]:
 
 def arm_entries(arm: Arm) -> Float32[np.ndarray, "17"]:
     """An arm's entries."""
-    rotation = positive(Rotation.from_matrix(arm.tip[:3, :3]).as_quat())
-    opening = arm.fingers.mean() / FINGER_OPEN
-    return np.concatenate([[opening], arm.fingers, arm.tip[:3, 3], rotation, arm.joints]).astype(np.float32)
+    entries = [[arm.opening], arm.fingers, arm.tip[:3, 3], positive(arm.rotation), arm.joints]
+    return np.concatenate(entries).astype(np.float32)

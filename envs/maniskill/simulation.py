@@ -126,7 +126,7 @@ class Simulation:
                 qpos, tip, base = robot.qpos, agent.tcp._objs[0].entity_pose, robot.root_pose
             fingers = np.clip(qpos[7:9], 0.0, FINGER_OPEN)
             frames = tip.to_transformation_matrix(), base.to_transformation_matrix()
-            states.append(Arm(qpos[:7], fingers, *frames))
+            states.append(Arm(qpos[:7], fingers, frames[0], tip.q[[1, 2, 3, 0]], frames[1]))
         return states
 
     # -- pictures ------------------------------------------------------------------------------------------------

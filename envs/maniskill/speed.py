@@ -2,9 +2,9 @@
 
     python -m envs.maniskill.speed --suite maniskill5 --tasks PickCube-v1
 
-In each process rounds alternate: an episode by the runner (zero policy, adapter, record), and the same resets, physics
-steps and pictures asked of ManiSkill directly. What disturbs the machine meets both alike, so the overhead, the median
-of the rounds' ratios, holds on a busy machine, too; steps a second do not.
+In each process rounds alternate: an episode by the runner (zero policy, adapter, record), and the same reset, commands
+and pictures asked of ManiSkill directly. The overhead is the median of the rounds' ratios of processor time, which
+holds on a busy machine, too; steps a second do not.
 """
 
 import multiprocessing
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from envs.maniskill.control import JointControl
 from envs.maniskill.env import ManiSkillEnv
+from envs.maniskill.simulation import Simulation
 from envs.maniskill.tasks import TASKS, WRIST_ROBOT
 from envs.play import play_episode
 from envs.spec import Episode, InputError
@@ -63,24 +63,30 @@ def seen_by(suite: Suite, task: str, views: int, steps: int) -> Suite:
     return replace(suite, cameras=cameras, max_steps=steps, options=options)
 
 
-def rounds_of(env: ManiSkillEnv, episodes: list[Episode], steps: int) -> Iterator[tuple[float, float]]:
-    """Seconds of an episode by the runner, and of the same work by the simulator alone, for each episode."""
+def rounds_of(env: ManiSkillEnv, episodes: list[Episode]) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Wall seconds and processor seconds of an episode by the runner, then of the same by the simulator alone."""
     for episode in episodes:
-        begin = time.perf_counter()
-        play_episode(env, ZeroPolicy(), episode, 1)
-        middle = time.perf_counter()
-        _bare(env, episode, steps)
-        yield middle - begin, time.perf_counter() - middle
+        begin = _now()
+        record = play_episode(env, ZeroPolicy(), episode, 1)
+        end = _now()
+        commands = [env.control.command(env.spec.embodiment.encode(np.array(action))) for action in record.actions]
+        again = _now()
+        _bare(env.simulation, episode, commands)
+        yield _since(begin, end), _since(again, _now())
 
 
-def _bare(env: ManiSkillEnv, episode: Episode, steps: int) -> None:
-    simulation = env.simulation
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(begin: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+    return end[0] - begin[0], end[1] - begin[1]
+
+
+def _bare(simulation: Simulation, episode: Episode, commands: list[np.ndarray]) -> None:
     simulation.reset(episode.seed)
-    control = JointControl(len(simulation.agents))
-    control.start(simulation.arms())
-    command = control.command(control.hold())
     simulation.pictures()
-    for _ in range(steps):
+    for command in commands:
         simulation.step(command)
         simulation.pictures()
 
@@ -90,15 +96,15 @@ def _work(suite: Suite, task: str, config: SpeedConfig, together: Any, answers: 
     assert isinstance(env, ManiSkillEnv)
     try:
         warm_up, *episodes = suite.episodes(task, "train", config.rounds + 1)
-        list(rounds_of(env, [warm_up], config.steps))
+        list(rounds_of(env, [warm_up]))
         together.wait()
-        answers.put(list(rounds_of(env, episodes, config.steps)))
+        answers.put(list(rounds_of(env, episodes)))
     finally:
         env.close()
 
 
 def measured(suite: Suite, task: str, config: SpeedConfig, workers: int) -> np.ndarray:
-    """Seconds [workers, rounds, 2] by the runner and bare."""
+    """Seconds [workers, rounds, 2, 2]: by the runner and bare; of wall time and of the processor's."""
     context = multiprocessing.get_context("spawn")
     together, answers = context.Barrier(workers), context.Queue()
     started = [

@@ -15,7 +15,8 @@ def arm(joints=REST, fingers=(0.04, 0.04), base=(-0.615, 0.0, 0.0)):
     """An arm that is where its joints say."""
     frame = np.eye(4)
     frame[:3, 3] = base
-    return Arm(np.array(joints), np.array(fingers), frame @ tool(np.array(joints)), frame)
+    tip = frame @ tool(np.array(joints))
+    return Arm(np.array(joints), np.array(fingers), tip, Rotation.from_matrix(tip[:3, :3]).as_quat(), frame)
 
 
 @pytest.mark.parametrize("arms", [1, 2])

@@ -147,9 +147,9 @@ def test_speed_compares_the_same_work(five):
         step, take = env.simulation.step, env.simulation.pictures
         env.simulation.step = lambda command: steps.append(np.round(command, 4).tolist()) or step(command)
         env.simulation.pictures = lambda: pictures.append(0) or take()
-        ((runner, bare),) = rounds_of(env, suite.episodes("PushCube-v1", "train", 1), 3)
-        assert runner > 0 and bare > 0
-        assert len(pictures) == 8 and len(steps) == 6 and np.allclose(steps[:3], steps[3:], atol=0.01)
+        ((runner, bare),) = rounds_of(env, suite.episodes("PushCube-v1", "train", 1))
+        assert min(*runner, *bare) > 0
+        assert len(pictures) == 8 and len(steps) == 6 and steps[:3] == steps[3:]
 
 
 def test_without_a_look_the_motion_is_the_same(five):
