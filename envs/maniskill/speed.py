@@ -8,7 +8,7 @@ holds on a busy machine, too; steps a second do not.
 """
 
 import multiprocessing
-import statistics
+import queue
 import sys
 import time
 from collections.abc import Iterator
@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import tyro
+from jaxtyping import Float
 
+from envs.maniskill import install
 from envs.maniskill.env import ManiSkillEnv
 from envs.maniskill.simulation import Simulation
 from envs.maniskill.tasks import TASKS, WRIST_ROBOT
 from envs.play import play_episode
-from envs.spec import Episode, InputError
+from envs.spec import Episode, InputError, SimulatorError
 from envs.suite import Suite, load_suite
 from policies.zero import ZeroPolicy
 
@@ -103,7 +105,7 @@ def _work(suite: Suite, task: str, config: SpeedConfig, together: Any, answers: 
         env.close()
 
 
-def measured(suite: Suite, task: str, config: SpeedConfig, workers: int) -> np.ndarray:
+def measured(suite: Suite, task: str, config: SpeedConfig, workers: int) -> Float[np.ndarray, "workers rounds 2 2"]:
     """Seconds [workers, rounds, 2, 2]: by the runner and bare; of wall time and of the processor's."""
     context = multiprocessing.get_context("spawn")
     together, answers = context.Barrier(workers), context.Queue()
@@ -114,33 +116,57 @@ def measured(suite: Suite, task: str, config: SpeedConfig, workers: int) -> np.n
     for process in started:
         process.start()
     try:
-        return np.array([answers.get(timeout=1800) for _ in started])
+        return np.array([_answer(started, answers) for _ in started])
     finally:
         for process in started:
             process.join(timeout=30)
             process.kill()
 
 
+def _answer(started: list[Any], answers: Any) -> list[Any]:
+    while True:
+        try:
+            answer: list[Any] = answers.get(timeout=1.0)
+            return answer
+        except queue.Empty:
+            if any(process.exitcode for process in started):
+                raise SimulatorError("a simulator process died") from None
+
+
+def row(task: str, views: int, seconds: Float[np.ndarray, "workers rounds 2 2"], steps: int) -> str:
+    """A line of the table.
+
+    Args:
+        task: The task.
+        views: Cameras.
+        seconds: What `measured` gives.
+        steps: Actions an episode.
+    """
+    workers, rounds = seconds.shape[:2]
+    runner, bare = (rounds * steps / seconds[..., 0].sum(1)).sum(0)
+    work = seconds[..., 1]
+    overhead = 100 * float(np.median(work[..., 0] / work[..., 1] - 1))
+    return f"| {task} | {views} | {workers} | {runner:.0f} | {bare:.0f} | {overhead:.1f} |"
+
+
 def main() -> int:
-    """Prints a table; returns 0, or 2 for a mistake in the input."""
+    """Prints a table; returns 0, 1 (simulator) or 2 (input)."""
     config = tyro.cli(SpeedConfig, description=__doc__)
     try:
         suite = load_suite(config.suite)
         suite.check_tasks(config.tasks)
-        print(
-            "| task | cameras | workers | steps/s | bare steps/s | overhead, % |\n| :-- | --: | --: | --: | --: | --: |"
-        )
+        install.check_packages()
+        install.check_driver()
+        print("| task | cameras | workers | steps/s | bare steps/s | overhead, % |")
+        print("| :-- | --: | --: | --: | --: | --: |", flush=True)
         for task in config.tasks or suite.tasks:
             for views in config.views:
                 seen = seen_by(suite, task, views, config.steps)
                 for workers in config.workers:
-                    seconds = measured(seen, task, config, workers)
-                    runner, bare = (config.rounds * config.steps / seconds.sum(1)).sum(0)
-                    overhead = statistics.median((seconds[..., 0] / seconds[..., 1] - 1).ravel())
-                    print(
-                        f"| {task} | {views} | {workers} | {runner:.0f} | {bare:.0f} | {100 * overhead:.1f} |",
-                        flush=True,
-                    )
+                    print(row(task, views, measured(seen, task, config, workers), config.steps), flush=True)
+    except SimulatorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,10 +1,11 @@
 """The suites of ManiSkill as data: no simulator."""
 
+import numpy as np
 import pytest
 
 from envs.maniskill import install
 from envs.maniskill.settings import read_settings
-from envs.maniskill.speed import seen_by
+from envs.maniskill.speed import row, seen_by
 from envs.maniskill.tasks import TASKS
 from envs.spec import InputError
 from envs.suite import load_suite, protocol_hash
@@ -126,3 +127,9 @@ def test_speed_is_measured_with_no_camera_with_one_and_with_two():
     assert seen_by(two, "TwoRobotPickCube-v1", 2, 20).cameras == ("render", "left_wrist")
     with pytest.raises(InputError, match="not 3"):
         seen_by(five, "PickCube-v1", 3, 20)
+
+
+def test_the_speed_of_workers_adds_up_and_the_overhead_is_of_processor_time():
+    # Two workers, two rounds of 30 steps: wall and processor seconds by the runner, then bare.
+    seconds = np.array([[[[2.0, 1.1], [1.0, 1.0]], [[2.0, 1.3], [1.0, 1.0]]], [[[4.0, 2.2], [3.0, 2.0]]] * 2])
+    assert row("PickCube-v1", 1, seconds, 30) == "| PickCube-v1 | 1 | 2 | 22 | 40 | 10.0 |"
