@@ -7,8 +7,10 @@ from made_up import NAMES, config, dataset
 from made_up_trainer import TinyTrainer, made_up_data
 
 from envs.spec import InputError
+from train import demonstrations
+from train.config import TrainConfig
 from train.data import augment, check_crop, chunk_rows, prepare, shifted, step_rows
-from train.demonstrations import Demonstrations
+from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import calibration, facts_of
 from train.run import objective_of
 
@@ -176,3 +178,10 @@ def test_crops_are_refused_where_they_cannot_be():
         check_crop(3, made_up_data(), cached=True)
     with pytest.raises(InputError, match="8 x 8"):
         check_crop(8, made_up_data())
+
+
+@pytest.mark.parametrize(("suite", "mode"), [("rlbench18", "keyframe"), ("dynamic", "position")])
+def test_the_suite_says_what_demonstrated_actions_mean(monkeypatch, suite, mode):
+    monkeypatch.setattr(demonstrations, "read_dataset", lambda path: path)
+    convention = read_demonstrations(TrainConfig(suite=suite)).convention
+    assert convention.control_mode == mode and convention.embodiment == "absolute_eef"
