@@ -55,7 +55,7 @@ def test_the_recorded_policies_are_those_that_ship(objective):
 
 def test_the_objectives_were_trained_and_played_alike():
     trained = [entry.run.header for entry in ENTRIES.values() if entry.run.header.policy.objective is not None]
-    assert len(trained) == 7 and len({header.protocol_hash for header in trained}) == 1
+    assert len(trained) == 8 and len({header.protocol_hash for header in trained}) == 1
     parameters = [header.policy.parameters for header in trained]
     assert max(parameters) <= 1.02 * min(parameters)
 
