@@ -17,9 +17,25 @@ from train.run import objective_of
 
 def test_chunks_start_with_the_frames_own_keyframe_and_repeat_the_last():
     episode, keyframe = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
-    rows, exists = chunk_rows(episode, keyframe, 3)
+    rows, counts = chunk_rows(episode, keyframe, 3)
     assert rows.tolist() == [[0, 1, 2], [1, 2, 2], [2, 2, 2], [3, 4, 4], [4, 4, 4]]
-    assert exists.tolist()[1] == [True, True, False]
+    assert counts.all()
+
+
+def test_where_the_hand_went_astray_the_rest_of_a_chunk_does_not_count(tmp_path):
+    episode, keyframe = np.zeros(5, int), np.array([0, 1, 3, 5, 6])
+    rows, counts = chunk_rows(episode, keyframe, 3)
+    assert rows.tolist() == [[0, 1, 1], [1, 1, 1], [2, 2, 2], [3, 4, 4], [4, 4, 4]]
+    assert counts.sum(1).tolist() == [2, 1, 1, 3, 3]
+    demos = dataset()
+    facts = facts_of(config(tmp_path), objective_of(config(tmp_path)), Demonstrations(demos))
+    gaps = replace(demos, keyframe_index=2 * demos.keyframe_index)
+    whole, broken = (prepare(d, False, 2, facts.normalizer, facts.vocabulary) for d in (demos, gaps))
+    rows = torch.arange(len(demos.actions))
+    assert whole.batch(rows).mask.all(1).sum() == 10 * len(rows)
+    last = torch.from_numpy(demos.keyframe_index == demos.keyframe_index.max())
+    assert broken.batch(rows).mask[:, 0].sum() == 10 * len(rows)
+    assert torch.equal(broken.batch(rows).mask[:, 1].any(-1), last)
 
 
 def test_chunks_skip_frames_between_keyframes():
