@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from envs.clock import parse_latency, ticks_of
+from envs.clock import ticks_of
 from envs.console import exit_code, file_name, run_in_console
+from envs.latency_sources import parse_latency
 from envs.runner import Evaluation, EvaluationPlan
 from envs.spec import InputError
 from envs.suite import load_suite
@@ -39,7 +40,7 @@ class Config:
     policies: tuple[str, ...]
     """Policies, as for envs.run."""
     latencies: tuple[str, ...] = ("none", "50ms", "100ms", "200ms", "400ms")
-    """Times of a call, as for envs.run --latency: none, measured, 120ms, trace:FILE."""
+    """Times of a call, as for envs.run --latency: none, measured, 120ms, timing:FILE, trace:FILE."""
     tasks: tuple[str, ...] = ()
     """Tasks to play; by default all of the suite's."""
     episodes: int | None = None
@@ -85,12 +86,12 @@ def make_cells(config: Config, out: Path) -> list[Cell]:
         raise InputError("there is nothing to play: give --policies and --latencies at least one each.")
     for policy in config.policies:
         policy_target(policy)
-    latencies = {text: parse_latency(text) for text in config.latencies}
     tasks = [task for task in suite.tasks if task in (config.tasks or suite.tasks)]
     episodes = tuple(episode for task in tasks for episode in suite.episodes(task, config.seeds, config.episodes))
     cells = []
     for policy in config.policies:
-        for text, latency in latencies.items():
+        for text in config.latencies:
+            latency = parse_latency(text, policy)
             plan = EvaluationPlan(
                 worker=WorkerPlan(
                     suite, sim, policy, device=config.device, policy_seed=config.policy_seed, latency=latency

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from envs.clock import LatencySource, VirtualClock, meanwhile, tick_rate
+from envs.clock import VirtualClock, meanwhile, tick_rate
+from envs.latency_sources import LatencySource
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo
 from model.actions import ACTION_DIM, ActionError, check_action
 from policies.base import ActionChunk, Policy

@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from envs.clock import parse_latency
 from envs.console import exit_code, record_path, run_in_console, versus_paths, videos_folder
+from envs.latency_sources import parse_latency
 from envs.progress import print_summary
 from envs.runner import EvaluationPlan
 from envs.spec import InputError
@@ -65,7 +65,8 @@ class Config:
     """Seed of the policy's own randomness."""
     latency: str = "none"
     """Time that a call of the policy takes in the simulation, which goes on meanwhile (see envs/clock.py): none,
-    measured, a time such as 120ms, or trace:FILE (times by episode and call, or the record of a run with a latency)."""
+    measured, a time such as 120ms, timing:FILE (what the policy took in a record of envs.latency; FILE#NAME for
+    another one's times), or trace:FILE (times by episode and call, or the record of a run with a latency)."""
     video: bool = False
     """Write an mp4 of each episode beside the record."""
     out: Path | None = None
@@ -132,7 +133,7 @@ def _make_plan(config: Config, suite: Suite, policy: str, out: Path) -> Evaluati
     if demos is not None:
         suite, stored = suite.with_demos(sim, demos, episodes)
         episodes = tuple(stored)
-    latency = parse_latency(config.latency)
+    latency = parse_latency(config.latency, policy if config.nfe is None else f"{policy}-{config.nfe}")
     resolved = asdict(config) | {
         "policy": policy,
         "tasks": tasks,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from envs.clock import MeasuredLatency, check_covers
+from envs.latency_sources import MeasuredLatency, check_covers
 from envs.pool import WorkerPool
 from envs.spec import Episode, InputError
 from envs.suite import protocol_hash

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from envs.clock import LatencySource, MeasuredLatency, tick_rate
+from envs.clock import tick_rate
+from envs.latency_sources import LatencySource, MeasuredLatency
 from envs.play import episode_policy_seed, play_episode
 from envs.spec import Env, Episode, InputError, SimulatorError, TaskSpec
 from envs.suite import Suite

@@ -27,6 +27,7 @@ from model.choice import BELIEF, Choice, apart
 from model.local import LocalView
 from model.meeting import candidates, meeting_point
 from model.observation import EncoderOutput, ObservationBatch, Places
+from model.overview import Overview
 from model.parts import Layer, Residual, SoughtColours, fourier, pixel_grid
 from model.text import PADDING
 from model.views import channels_first
@@ -48,6 +49,7 @@ class EncoderConfig:
         channels: Channels at a quarter of the resolution; twice as many at an eighth, four times at a sixteenth.
         keypoints: Keypoints a view.
         fusion_layers: Self-attention layers over keypoints, words and proprioception.
+        overview_layers: Self-attention layers over the coarse maps of all views (`model.overview`).
         choices: Places that are compared by a look at each (`model.choice`); 0 for an encoder without.
         colours: Colours that the instruction asks for, at most (`SoughtColours`); 0 for an encoder without.
         cameras: Calibration of every view; empty where the cameras are not calibrated (no pointer then).
@@ -63,6 +65,7 @@ class EncoderConfig:
     channels: int = 32
     keypoints: int = 8
     fusion_layers: int = 1
+    overview_layers: int = 0
     colours: int = 0
     choices: int = 0
     cameras: tuple[CameraModel, ...] = ()
@@ -118,6 +121,9 @@ class Encoder(nn.Module):
         self.middle = nn.ModuleList(Residual(2 * C, E) for _ in range(2))
         self.down16 = nn.Conv2d(2 * C, 4 * C, 2, stride=2)
         self.coarse = Residual(4 * C, E)
+        self.overview = (
+            Overview(V, config.image_size // 16, 4 * C, E, config.overview_layers) if config.overview_layers else None
+        )
         self.up16 = nn.Conv2d(4 * C, 2 * C, 1)
         self.up8 = nn.Conv2d(2 * C, C, 1)
 
@@ -167,7 +173,7 @@ class Encoder(nn.Module):
         goal = text[:, 0]
         condition = (goal[:, None] + self.view).flatten(0, 1)
 
-        fine, coarse = self.feature_maps(batch.images, condition)
+        fine, coarse = self.feature_maps(batch.images, condition, text, text_mask)
         logits, places, seen = self.keypoints(fine, goal)
         keypoints = self.keypoint(torch.cat([places, seen.float()], dim=-1)).unflatten(0, (B, V))
         keypoints = (keypoints + self.view[:, None] + self.keypoint_name).flatten(1, 2)
@@ -251,7 +257,11 @@ class Encoder(nn.Module):
         return places[torch.arange(len(places), device=places.device), best]
 
     def feature_maps(
-        self, images: UInt8[Tensor, "B V S S 3"], condition: Float[Tensor, "n E"]
+        self,
+        images: UInt8[Tensor, "B V S S 3"],
+        condition: Float[Tensor, "n E"],
+        text: Float[Tensor, "B L E"],
+        text_mask: Bool[Tensor, "B L"],
     ) -> tuple[Tensor, Tensor]:
         """A fine map [B*V, C, S/4, S/4] that knows its surroundings, and a coarse one [B*V, 4C, S/16, S/16]."""
         n, cells = condition.shape[0], self.config.image_size // 4
@@ -269,6 +279,8 @@ class Encoder(nn.Module):
         for unit in self.middle:
             middle = unit(middle, condition)
         coarse = self.coarse(self.down16(middle), condition)
+        if self.overview is not None:
+            coarse = self.overview(coarse, text, text_mask)
         middle = middle + F.interpolate(self.up16(coarse), scale_factor=2)
         return fine + F.interpolate(self.up8(middle), scale_factor=2), coarse
 

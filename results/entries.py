@@ -11,6 +11,7 @@ from envs.suite import Suite, load_suite
 from results.records import Run, read_run
 from results.stats import Rate, task_mean
 
+LATENCIES = ("none", "fixed", "timing")  # sources of which several policies can share one protocol
 REFERENCES = ("zero", "random", "nearest", "expert")
 
 
@@ -84,8 +85,12 @@ def _check_complete(run: Run, suite: Suite) -> None:
         )
     if run.header.seed_block["name"] != "test":
         raise InputError(f"{run.path} was played on {run.header.seed_block['name']} seeds. {remedy}.")
-    if "latency" in run.header.protocol:
-        raise InputError(f"{run.path} was played with a latency. {remedy}.")
+    latency = run.header.protocol.get("latency", {"source": "none"})["source"]
+    if latency not in LATENCIES:
+        raise InputError(
+            f"{run.path} was played with a latency of its own ({latency}), under which no other policy can be played. "
+            f"{remedy}."
+        )
     played = defaultdict(set)
     for episode in run.episodes:
         played[episode.task].add(episode.id)

@@ -48,6 +48,29 @@ def latency_table(record: LatencyRecord) -> str:
     return markdown_table(header, rows, left=3)
 
 
+def ratio_table(records: Sequence[LatencyRecord], span: str = HEAD) -> str:
+    """How far the ratios of several runs agree: each policy's median as a multiple of the first one's, run by run.
+
+    Args:
+        records: Runs of the same policies, oldest first.
+        span: What is compared.
+
+    Raises:
+        ValueError: The runs are of different policies.
+    """
+    names = [policy.name for policy in records[0].policies]
+    if any([policy.name for policy in record.policies] != names for record in records):
+        raise ValueError("the runs are of different policies")
+    header = ["policy", *(f"run {k + 1}" for k in range(len(records))), "largest / smallest"]
+    rows = []
+    for place, name in enumerate(names[1:], start=1):
+        found = [ratio(record.policies[place].times, record.policies[0].times, span) for record in records]
+        values = [value for value, _, _ in (entry for entry in found if entry is not None)]
+        cells = [NONE if entry is None else f"{entry[0]:.3g}" for entry in found]
+        rows.append([name, *cells, f"{max(values) / min(values):.3f}" if values else NONE])
+    return markdown_table(header, rows)
+
+
 def conditions_text(record: LatencyRecord) -> str:
     """What the numbers were measured under, in a line."""
     c = record.conditions

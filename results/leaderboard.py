@@ -22,7 +22,8 @@ from results.entries import Entry, load_entries
 from results.entry_tables import interval_table, run_table, success_table
 from results.paired_section import paired_section
 from results.pareto import pareto_svg, points_of
-from results.records import RECORDS_DIR, RecordError
+from results.records import RECORDS_DIR, Header, RecordError
+from results.tables import hardware_text
 
 MAX_DIFF_LINES = 30
 
@@ -50,15 +51,16 @@ def build(records: Path) -> dict[Path, str]:
         InputError: See `load_entries`.
         RecordError: A file is damaged.
     """
-    tables: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    tables: dict[tuple[str, str, bool, str], list[Entry]] = defaultdict(list)
     for entry in load_entries(records):
         header = entry.run.header
-        tables[header.suite, header.sim, header.protocol_hash].append(entry)
+        tables[header.suite, header.sim, "latency" in header.protocol, header.protocol_hash].append(entry)
     page, made = INTRODUCTION, {}
     for key in sorted(tables):
         entries = sorted(tables[key], key=lambda entry: entry.rank)
         picture = pareto_svg(points_of([(entry.run, entry.mean) for entry in entries if entry.mean is not None]))
-        path = PICTURES / f"{'_'.join(key)}.svg"
+        suite, sim, _, protocol = key
+        path = PICTURES / f"{suite}_{sim}_{protocol}.svg"
         if picture:
             made[path] = picture
         page += _section(entries, path if picture else None)
@@ -73,10 +75,10 @@ def _section(entries: list[Entry], picture: Path | None) -> str:
     first, n = suite.seeds["test"].start, suite.episodes_per_task
     covered = len(suite.tasks)
     parts = [
-        f"\n## {suite.title}: {facts['simulator']} {facts['simulator_version']}\n\n",
+        f"\n## {suite.title}: {facts['simulator']} {facts['simulator_version']}{_latency_title(header)}\n\n",
         f"{covered} of {header.full_task_count} tasks, {n} test episodes each (seeds {first} to {first + n - 1}), "
         f"at most {facts['max_steps']} actions, {facts['success_rule'].replace('_', ' ')}. "
-        f"Protocol `{header.protocol_hash}`, adapter version {facts['adapter_version']}.\n\n",
+        f"Protocol `{header.protocol_hash}`, adapter version {facts['adapter_version']}.{_latency_text(header)}\n\n",
         success_table(entries, list(suite.tasks)),
     ]
     partial = [f"{entry.name} ({len(entry.rates)})" for entry in entries if entry.mean is None]
@@ -94,6 +96,23 @@ def _section(entries: list[Entry], picture: Path | None) -> str:
         run_table(entries),
     ]
     return "".join(parts) + paired_section(entries)
+
+
+def _latency_title(header: Header) -> str:
+    latency = header.protocol.get("latency", {"source": "none"})
+    titles = {"none": "", "timing": ", with the policies' own latencies"}
+    return titles[latency["source"]] if latency["source"] in titles else f", {1000 * latency['seconds']:g} ms a call"
+
+
+def _latency_text(header: Header) -> str:
+    """How the virtual clock was fed, for a table played with a latency."""
+    latency = header.protocol.get("latency")
+    if latency is None:
+        return ""
+    whose = "a call takes as long as the table's title says"
+    if latency["source"] == "timing":
+        whose = f"a call takes what it took in a latency run on {hardware_text(latency['hardware'])}"
+    return f" The simulation goes on while a policy computes: {whose}, in ticks of {1 / latency['tick_hz']:g} s."
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Success against latency, as SVG: which policies no other one beats in both.
 
     y   success rate with its 95 % Wilson interval
-    x   median time of a policy's call, milliseconds, logarithmic
+    x   median time of a policy's call, milliseconds, logarithmic: as measured in the run or, of a run with a latency,
+        as played on the virtual clock
 
 A policy is dominated when another one of the same panel is at least as successful and at least as fast, and better in
 one of the two. The others are joined by a line. Times of different hardware are never compared: each has a panel of
@@ -43,7 +44,7 @@ class Point:
         label: Its name.
         index: Its position in the table or page: gives colour and marker.
         rate: Success rate over all episodes.
-        p50_ms: Median of its warm calls; None without any.
+        p50_ms: Median of its calls: of the warm ones, or as they were played on the virtual clock; None without any.
         calls: Number of these calls.
         hardware: Where it was timed.
         reference: A reference policy.
@@ -73,14 +74,16 @@ def point_of(run: Run, rate: Rate, index: int, label: str | None = None) -> Poin
         index: Position among the policies.
         label: Name to show; by default the policy's.
     """
-    calls = [ms for episode in run.episodes for ms in episode.latency.ms]
+    played = [1000 * seconds for episode in run.episodes for seconds in episode.delays_s or ()]
+    calls = played or [ms for episode in run.episodes for ms in episode.latency.ms]
+    machine = run.header.protocol.get("latency", {}).get("hardware", run.header.hardware)
     return Point(
         label=label or run.header.policy.name,
         index=index,
         rate=rate,
         p50_ms=percentiles(calls).get("p50"),
         calls=len(calls),
-        hardware=hardware_text(run.header.hardware),
+        hardware=hardware_text(machine),
         reference=is_reference(run),
     )
 

@@ -129,6 +129,8 @@ class PretrainConfig(LoopConfig):
             "choice": its choice among the places that the views point at, which is new if it had none; without --warp.
         hard: Share of every batch that is drawn from keyframes which the encoder that one starts from points wrong in,
             the more often the more (`train.hard`). With --part all.
+        overview: Layers of attention over all views' coarse maps (`model.overview`), for places that depend on something
+            far from them. Of a new encoder.
         probe_weight: Weight of the action probe's loss.
         recolour: Share of the observations whose instruction names a colour that get other colours, in the views and
             in the sentence (`train.recolour`).
@@ -139,6 +141,7 @@ class PretrainConfig(LoopConfig):
     encoder: Path | None = None
     part: Literal["close", "all", "choice"] = "close"
     hard: float = 0.0
+    overview: int = 0
     probe_weight: float = 0.5
     recolour: float = 0.7
     warp: float = 1.0

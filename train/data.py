@@ -42,9 +42,11 @@ class Batch(NamedTuple):
 def chunk_rows(
     episode: Int64[np.ndarray, " N"], keyframe: Int64[np.ndarray, " N"], horizon: int
 ) -> tuple[Int64[np.ndarray, "N T"], Bool[np.ndarray, "N T"]]:
-    """For every frame, the rows whose actions are its next keyframes, and which of them exist.
+    """For every frame, the rows whose actions are its next keyframes, and which of them count.
 
-    The frame's own action comes first. Past the end of the episode the last keyframe is repeated.
+    The frame's own action comes first. Past the end of the episode the last keyframe is repeated, and counts. Where a
+    number is left out the expert's way breaks off, since the hand then went elsewhere (`train.disturbance`): what
+    follows does not count.
     """
     first: dict[tuple[int, int], int] = {}
     last: dict[int, int] = {}
@@ -52,12 +54,14 @@ def chunk_rows(
         first.setdefault((e, k), row)
         last[e] = max(last.get(e, k), k)
     rows = np.empty((len(episode), horizon), dtype=np.int64)
-    exists = np.empty((len(episode), horizon), dtype=bool)
+    counts = np.ones((len(episode), horizon), dtype=bool)
     for row, (e, k) in enumerate(zip(episode.tolist(), keyframe.tolist(), strict=True)):
-        for step in range(horizon):
-            exists[row, step] = k + step <= last[e]
-            rows[row, step] = row if step == 0 else first[e, min(k + step, last[e])]
-    return rows, exists
+        rows[row, 0] = row
+        for step in range(1, horizon):
+            following = first.get((e, min(k + step, last[e]))) if counts[row, step - 1] else None
+            counts[row, step] = following is not None
+            rows[row, step] = rows[row, step - 1] if following is None else following
+    return rows, counts
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,14 @@ class TrainingData:
         proprioception: Normalised.
         words: Instruction of each frame, in word numbers.
         target: Internal chunks.
-        mask: Slots that count: those of the embodiment (steps past the end repeat the last keyframe and do count).
+        mask: Slots that count: those of the embodiment.
         tip: End-effector pose, x y z (m), quaternion xyzw.
         goal: See `Batch`.
         embodiment: `Embodiment.id`.
         task: Task of each frame.
         views: True where a view was recorded; None where all were.
         keyframe: Number of the keyframe that each frame leads to.
+        steps: Steps of the chunks that count (`chunk_rows`); None where all do.
     """
 
     images: UInt8[Tensor, "N V S S 3"]
@@ -89,6 +94,7 @@ class TrainingData:
     task: list[str]
     views: Bool[Tensor, "N V"] | None = None
     keyframe: Int64[Tensor, " N"] | None = None
+    steps: Bool[Tensor, "N T"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,6 +102,9 @@ class TrainingData:
     def batch(self, rows: Int64[Tensor, " B"], device: str = "cpu") -> Batch:
         """Collects frames."""
         target = self.target[rows][:, None].to(device)
+        mask = self.mask.expand(len(rows), target.shape[2], -1)
+        if self.steps is not None:
+            mask = mask & self.steps[rows][..., None]
         return Batch(
             ObservationBatch(
                 self.images[rows].to(device),
@@ -106,7 +115,7 @@ class TrainingData:
             ),
             torch.full((len(rows),), self.embodiment, device=device),
             target,
-            self.mask.to(device).expand(len(rows), target.shape[2], -1),
+            mask.to(device),
             None if self.goal is None else self.goal[rows].to(device),
         )
 
@@ -140,7 +149,7 @@ def prepare(
             f"these demonstrations have {demos.proprioception.shape[1]} proprioception entries, the training set has "
             f"{len(normalizer.proprioception_mean)}. Write both with the same version of `python -m train.demos`."
         )
-    rows, _ = chunk_rows(demos.episode_index, demos.keyframe_index, horizon)
+    rows, counts = chunk_rows(demos.episode_index, demos.keyframe_index, horizon)
     internal = normalizer.to_internal(robot.encode(demos.actions))
     names = demos.proprioception_names
     missing = [name for name in TIP_POSE if name not in names]
@@ -164,6 +173,7 @@ def prepare(
         list(demos.task),
         None if demos.views is None else torch.from_numpy(demos.views),
         torch.from_numpy(demos.keyframe_index),
+        None if counts.all() else torch.from_numpy(counts),
     )
 
 

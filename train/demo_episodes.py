@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, TaskSpec
 from envs.suite import load_suite, protocol_hash
-from train.disturbance import ATTEMPTS, KnowsTheWay, disturb
+from train.disturbance import ATTEMPTS, Excursions, KnowsTheWay, disturb
 from train.lerobot.dataset import EncodedEpisode, Features, Frame
 from train.lerobot.write import encode_episode
 
@@ -60,6 +60,7 @@ class PlaySettings:
         block: Seed block.
         intermediate: Extra observations a keyframe motion.
         disturb: Size of the disturbances, cm (`train.disturbance`).
+        stray: Size of the excursions, cm (`train.disturbance.Excursions`).
     """
 
     suite: str
@@ -67,6 +68,7 @@ class PlaySettings:
     block: str
     intermediate: int
     disturb: float = 0.0
+    stray: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def describe(settings: PlaySettings, task: str) -> dict[str, Any]:
         "block": settings.block,
         "intermediate": settings.intermediate,
         "disturb": settings.disturb,
+        **({"stray": settings.stray} if settings.stray else {}),
         "simulator": f"{spec.simulator} {spec.simulator_version}",
         "protocol_hash": protocol_hash(load_suite(settings.suite).protocol([spec])),
         "features": {
@@ -137,7 +140,7 @@ def play(settings: PlaySettings, staging: Path, features: Features, task: str, i
     """
     episode = load_suite(settings.suite).episodes(task, settings.block, index + 1)[index]
     seconds: dict[str, float] = {}
-    for attempt in range(len(ATTEMPTS) if settings.disturb else 0, -1, -1):
+    for attempt in range(len(ATTEMPTS) if settings.disturb or settings.stray else 0, -1, -1):
         frames, failure = _unbroken(settings, episode, seconds, attempt)
         if failure is None:
             break
@@ -200,7 +203,9 @@ def _roll_out(
         observation = env.reset(episode)
     frames: list[Frame] = []
     succeeded = False
-    for keyframe in range(spec.max_steps):
+    excursions = Excursions(share * settings.stray, rng)
+    keyframe = 0
+    for _ in range(spec.max_steps):
         try:
             with _clock(seconds, "expert"):
                 action = env.expert_action()
@@ -208,15 +213,22 @@ def _roll_out(
             raise InputError(f"{error}; leave the task out with --tasks.") from error
         native = spec.embodiment.decode(action)
         frames.append(_frame(observation, spec, native, keyframe))
-        if share and isinstance(env, KnowsTheWay) and env.on_the_way(careful):
-            action = spec.embodiment.encode(disturb(native, share * settings.disturb, rng))
+        keyframe += 1
+        if share and isinstance(env, KnowsTheWay):
+            on_the_way = env.on_the_way(careful)
+            elsewhere = excursions(native, on_the_way)
+            if elsewhere is not None:
+                keyframe += 1  # a gap: what the expert does next is no answer to what is seen now (`chunk_rows`)
+                action = spec.embodiment.encode(elsewhere)
+            elif on_the_way and settings.disturb:
+                action = spec.embodiment.encode(disturb(native, share * settings.disturb, rng))
         with _clock(seconds, "simulator"):
             observation, done, info = env.step(action)
         for part, value in info.seconds.items():
             seconds[f"simulator: {part}"] = seconds.get(f"simulator: {part}", 0.0) + value
         if isinstance(env, RecordsMotion) and settings.intermediate:
             # On the way to a keyframe the right answer is that same keyframe.
-            frames += [_frame(between, spec, native, keyframe) for between in env.take_intermediate()]
+            frames += [_frame(between, spec, native, frames[-1].keyframe_index) for between in env.take_intermediate()]
         succeeded = info.success or (succeeded and spec.success_rule == "success_once")
         if info.failure is not None:
             return frames, info.failure
@@ -242,8 +254,10 @@ def _env(settings: PlaySettings, task: str) -> Env:
         if not isinstance(env, RecordsMotion):
             raise InputError(f"{env.spec.simulator} gives no observations during a motion; drop --intermediate.")
         env.intermediate_observations = settings.intermediate
-    if settings.disturb and not isinstance(env, KnowsTheWay):
+    if (settings.disturb or settings.stray) and not isinstance(env, KnowsTheWay):
         raise InputError(f"the experts of {env.spec.simulator} do not tell what may be disturbed; drop --disturb.")
+    if settings.stray and not env.spec.control_hz:
+        raise InputError(f"--stray is for dense control; the actions of {env.spec.suite} are keyframes. Drop it.")
     return env
 
 

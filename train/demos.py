@@ -47,6 +47,8 @@ class DemoConfig:
         intermediate: Extra observations during each keyframe motion, with that keyframe as their action.
         disturb: Standard deviation, in cm, by which the hand misses keyframes on the way (and turns by some degrees);
             the frames keep the keyframes as actions. An episode that fails so is tried with less, at last with none.
+        stray: Standard deviation, in cm, of where the hand goes astray for some ticks, under dense control; the frames
+            keep what the expert would do.
         workers: Simulator processes.
         sim: Simulator back end; the suite's default when left out.
         out: Folder of the dataset; data/<suite> when left out.
@@ -59,6 +61,7 @@ class DemoConfig:
     seeds: Literal["train", "validation"] = "train"
     intermediate: int = 0
     disturb: float = 0.0
+    stray: float = 0.0
     workers: int = 2
     sim: str | None = None
     out: Path | None = None
@@ -119,9 +122,10 @@ def collect(config: DemoConfig) -> dict[str, Any]:
     if (out / "meta").exists() and not (out / "meta/collection.json").is_file():
         raise InputError(f"{out} holds a dataset that was not written by this command; choose another --out.")
 
-    if config.disturb < 0:
-        raise InputError(f"--disturb must not be negative, got {config.disturb}.")
-    settings = PlaySettings(config.suite, config.sim, config.seeds, config.intermediate, config.disturb)
+    for name in ("disturb", "stray"):
+        if getattr(config, name) < 0:
+            raise InputError(f"--{name} must not be negative, got {getattr(config, name)}.")
+    settings = PlaySettings(config.suite, config.sim, config.seeds, config.intermediate, config.disturb, config.stray)
     tasks = [_Task(name, config.per_task) for name in names]
     context = multiprocessing.get_context("spawn")  # a fork would inherit GL state
     # The pool starts its processes when there is work for them, so any time within.

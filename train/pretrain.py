@@ -57,6 +57,8 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
         raise InputError(f"--hard is a share from 0 to 1, got {config.hard:g}.")
     if config.hard and (config.encoder is None or config.part != "all"):
         raise InputError("--hard needs an encoder to start from, and trains all of it: add --encoder and --part all.")
+    if config.overview < 0 or (config.overview and config.encoder is not None):
+        raise InputError("--overview is the number of layers of a new encoder: 0 or more, and without --encoder.")
     torch.set_num_threads(config.threads)
     before = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, None, demos, None if before is None else before.facts)

@@ -1,6 +1,5 @@
 """The virtual clock: exact ticks, what can be asked for, and what the robot does while a chunk is computed."""
 
-import json
 from fractions import Fraction
 
 import numpy as np
@@ -8,15 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.clock import (
+from envs.clock import ticks_of
+from envs.latency_sources import (
     FixedLatency,
     LatencySource,
     MeasuredLatency,
     TraceLatency,
-    check_covers,
     parse_latency,
-    read_trace,
-    ticks_of,
 )
 from envs.mock import HOME, Reach, task_spec
 from envs.play import play_episode
@@ -52,67 +49,6 @@ def test_ticks_are_the_next_whole_number(seconds, hz, ticks):
 def test_ticks_cover_the_time_and_not_one_more(micros, hz):
     ticks = ticks_of(micros / 10**6, hz)
     assert Fraction(ticks - 1, hz) < Fraction(micros, 10**6) <= Fraction(ticks, hz)
-
-
-def test_what_can_be_asked_for(tmp_path):
-    trace = tmp_path / "t.jsonl"
-    trace.write_text('{"episode": "follow/v000/s1", "seconds": [0.1, 0.0200004]}\n')
-    assert parse_latency("none") is None and parse_latency("0ms") is None
-    assert parse_latency("120ms") == parse_latency("0.12s") == parse_latency("120000us") == FixedLatency(0.12)
-    assert parse_latency("measured") == MeasuredLatency()
-    assert parse_latency(f"trace:{trace}") == TraceLatency(trace, {"follow/v000/s1": (0.1, 0.02)})
-
-
-@pytest.mark.parametrize("text", ["H200", "120", "-5ms", "1e3ms", "120 ms", "nanms", "", "None", "trace"])
-def test_anything_else_is_refused(text):
-    with pytest.raises(InputError, match="give none, measured, a time such as 120ms"):
-        parse_latency(text)
-
-
-def test_times_beyond_reason_are_refused():
-    with pytest.raises(InputError, match="check the unit"):
-        parse_latency("120s")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "holds no times"),
-        ("0.1\n0.2\n", "line 1, is no entry"),
-        ('{"episode": "a", "seconds": [0.1]}\n{"episode": "b"}\n', "line 2, is no entry"),
-        ('{"episode": "a", "seconds": [-0.1]}\n', "line 1, is no entry"),
-        ('{"episode": "a", "seconds": [NaN]}\n', "line 1, is no entry"),
-        ('{"episode": "a", "seconds": ["0.1"]}\n', "line 1, is no entry"),
-        ('{"episode": "a", "seconds": [true]}\n', "line 1, is no entry"),
-        ('{"episode": 3, "seconds": [0.1]}\n', "line 1, is no entry"),
-        ('{"episode": "a", "seconds": [0.1]}\n\n{"episode": "a", "seconds": [0.1]}\n', "there already"),
-        ('{"kind": "header", "schema": 99}\n', "schema 99"),
-    ],
-)
-def test_files_that_are_no_trace_are_refused(tmp_path, content, message):
-    path = tmp_path / "t.jsonl"
-    path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        read_trace(path)
-    with pytest.raises(InputError, match="no such file"):
-        read_trace(tmp_path / "elsewhere.jsonl")
-
-
-def test_a_trace_must_have_every_episode():
-    trace = TraceLatency("t.jsonl", {"a": (0.1,), "b": ()})
-    check_covers(trace, ["a"])
-    check_covers(FixedLatency(0.1), ["c"])
-    with pytest.raises(InputError, match="no times of 2 of the 3 episodes, such as b"):
-        check_covers(trace, ["a", "b", "c"])
-
-
-def test_the_protocol_names_what_the_times_are():
-    one = TraceLatency("a.jsonl", {"a": (0.1,), "b": (0.2,)})
-    assert one.facts({}) == TraceLatency("b.jsonl", {"b": (0.2,), "a": (0.1,)}).facts({})
-    assert one.facts({}) != TraceLatency("a.jsonl", {"a": (0.1,), "b": (0.3,)}).facts({})
-    assert FixedLatency(0.1).facts({}) != FixedLatency(0.2).facts({})
-    assert MeasuredLatency().facts({"cpu": "one"}) != MeasuredLatency().facts({"cpu": "another"})
-    json.dumps([one.facts({}), FixedLatency(0.1).facts({}), MeasuredLatency().facts({"cpu": "one"})])
 
 
 class Numbered(Policy):

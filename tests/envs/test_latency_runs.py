@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.clock import parse_latency
+from envs.latency_sources import parse_latency
 from envs.run import main
 from envs.runner import Evaluation, EvaluationPlan
 from envs.spec import InputError

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from envs.clock import FixedLatency
 from envs.conformance import check_environment
+from envs.latency_sources import FixedLatency
 from envs.play import play_episode
 from envs.spec import InputError
 from envs.suite import load_suite

@@ -49,9 +49,10 @@ def test_an_encoder_reads_them():
     encoder = Encoder(config)
     images = torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8)
     condition = torch.randn(4, 32)
+    text, mask = torch.randn(2, 7, 32), torch.ones(2, 7, dtype=torch.bool)
     with torch.no_grad():
-        before = encoder.feature_maps(images, condition)[0]
+        before = encoder.feature_maps(images, condition, text, mask)[0]
         encoder.sought.ask.bias += 1.0
-        after = encoder.feature_maps(images, condition)[0]
+        after = encoder.feature_maps(images, condition, text, mask)[0]
     assert (before - after).abs().max() > 1e-4
     assert Encoder(EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4)).sought is None

@@ -10,27 +10,32 @@ import pytest
 
 from results.entries import load_entries
 from results.latency import ratio, read_latency
-from results.latency_tables import latency_table
+from results.latency_tables import latency_table, ratio_table
 from results.records import RECORDS_DIR, percentiles, read_run
 
 ROOT = Path(__file__).resolve().parents[2]
-WEIGHTS = ROOT / "policies/checkpoints/rlbench18_drifting.safetensors"
+WEIGHTS = ROOT / "policies/checkpoints"
 ENTRIES = {entry.name: entry for entry in load_entries(RECORDS_DIR) if entry.suite.name == "rlbench18"}
+ROWS = {
+    "drifting": r"drifting \|",
+    "flow": r"flow \|",
+    "flow-1": "flow, one step",
+    "diffusion": r"diffusion \(DDPM\)",
+    "diffusion-10": r"diffusion \(DDIM\)",
+    "mse": "mse",
+    "cimle": "cimle",
+    "hybrid_queue": "hybrid_queue",
+    "nearest": "nearest",
+    "expert": "scripted expert",
+    "random": "random",
+    "zero": "zero",
+}
 
 
-@pytest.mark.parametrize(
-    ("policy", "row"),
-    [
-        ("drifting", r"drifting \|"),
-        ("flow", r"flow \|"),
-        ("expert", "scripted expert"),
-        ("random", "random"),
-        ("zero", "zero"),
-    ],
-)
-def test_readme_shows_the_recorded_results(policy, row):
-    entry = ENTRIES[policy]
-    (line,) = re.findall(rf"^\| {row}.*$", (ROOT / "README.md").read_text(), re.M)
+@pytest.mark.parametrize("policy", ENTRIES)
+def test_readme_shows_the_recorded_results(policy):
+    entry, results = ENTRIES[policy], (ROOT / "README.md").read_text().partition("### The gate")[0]
+    (line,) = re.findall(rf"^\| {ROWS[policy]}.*$", results, re.M)
     low, high = entry.mean.interval()
     failed = sum(episode.planner_failures > 0 for episode in entry.run.episodes)
     assert f"| {100 * entry.mean.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] | {failed} of {entry.mean.n} |" in line
@@ -39,23 +44,41 @@ def test_readme_shows_the_recorded_results(policy, row):
         assert f"| {calls['p50']:.1f} / {calls['p95']:.1f} |" in line
 
 
-def test_the_recorded_drifting_policy_is_the_one_that_ships():
-    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    assert ENTRIES["drifting"].run.header.policy.checkpoint_sha256 == digest
-    assert f"`{digest}`" in WEIGHTS.with_name("README.md").read_text()
-    assert WEIGHTS.stat().st_size <= 18_000_000
+@pytest.mark.parametrize("objective", ["drifting", "diffusion", "flow"])
+def test_the_recorded_policies_are_those_that_ship(objective):
+    weights = WEIGHTS / f"rlbench18_{objective}.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert ENTRIES[objective].run.header.policy.checkpoint_sha256 == digest
+    assert f"`{digest}`" in (WEIGHTS / "README.md").read_text()
+    assert weights.stat().st_size <= 18_000_000
+
+
+def test_the_objectives_were_trained_and_played_alike():
+    trained = [entry.run.header for entry in ENTRIES.values() if entry.run.header.policy.objective is not None]
+    assert len(trained) == 8 and len({header.protocol_hash for header in trained}) == 1
+    parameters = [header.policy.parameters for header in trained]
+    assert max(parameters) <= 1.02 * min(parameters)
 
 
 def test_the_page_of_latencies_is_what_the_records_say():
     page, readme = (ROOT / "docs/latency.md").read_text(), " ".join((ROOT / "README.md").read_text().split())
-    records = [read_latency(path) for path in sorted((ROOT / "results/timing").glob("*.json"))]
-    assert len(records) == 2 and all(latency_table(record) in page for record in records)
-    for record in records:
-        first, *others = record.policies
-        ratios = {policy.name: ratio(policy.times, first.times)[0] for policy in others}
-        assert first.name == "drifting" and ratios["diffusion"] > 90
-        for name, digits in (("flow", 1), ("diffusion-10", 1), ("diffusion", 0)):
-            assert f"{ratios[name]:.{digits}f}" in readme
+    small = [read_latency(path) for path in sorted((ROOT / "results/timing").glob("rlbench18_small_cpu_*.json"))]
+    large = [read_latency(path) for path in sorted((ROOT / "results/timing").glob("base_*.json"))]
+    assert len(small) == 3 and latency_table(small[0]) in page and ratio_table(small) in page
+    assert large and all(latency_table(record) in page for record in large)
+    for records in (small, large[:1]):
+        assert all(record.policies[0].name == "drifting" for record in records)
+        for name, digits, least in (("flow", 1, 9.5), ("diffusion-10", 1, 9.5), ("diffusion", 0, 95)):
+            found = sorted(head_ratio(record, name) for record in records)
+            assert found[0] >= least
+            ends = dict.fromkeys(f"{value:.{digits}f}" for value in (found[0], found[-1]))
+            assert " to ".join(ends) in readme
+
+
+def head_ratio(record, name):
+    """The head's median as a multiple of drifting's."""
+    policies = {policy.name: policy.times for policy in record.policies}
+    return ratio(policies[name], policies["drifting"])[0]
 
 
 def test_every_expert_is_accepted():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from results.latency import CallTimes, LatencyRecord, PolicyLatency, ratio, read_latency, write_latency
-from results.latency_tables import latency_tables
+from results.latency_tables import latency_tables, ratio_table
 from results.provenance import circumstances
 from results.records import RecordError
 
@@ -110,6 +110,19 @@ def test_machines_and_runs_are_never_in_one_table():
     heads = [line for line in text.splitlines() if line.startswith("### ")]
     assert any("NVIDIA H200 (Epyc, 8 cores)" in head for head in heads)
     assert text.index("2026-01-01") < text.index("2026-01-02")
+
+
+def test_ratios_of_several_runs_stand_side_by_side():
+    one = record()
+    first, flow, zero = one.policies
+    slower = replace(flow, times=times(200.0, seed=2))
+    lines = ratio_table([one, replace(one, policies=(first, slower, zero))]).splitlines()
+    assert lines[0] == "| policy | run 1 | run 2 | largest / smallest |"
+    name, *numbers = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert name == "flow" and list(map(float, numbers)) == pytest.approx([10, 20, 2], rel=0.05)
+    assert lines[3] == "| zero | – | – | – |"
+    with pytest.raises(ValueError, match="different policies"):
+        ratio_table([one, replace(one, policies=one.policies[:1])])
 
 
 def test_what_a_reader_must_know_is_said():

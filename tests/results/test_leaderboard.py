@@ -158,6 +158,21 @@ def test_protocols_are_never_mixed(tmp_path):
     assert "bbbbbbbbbbbb" in second
 
 
+def test_runs_with_a_latency_have_a_table_of_their_own(tmp_path):
+    timing = {"source": "timing", "hardware": {"cpu": "A CPU", "cores": 4, "device": "cpu"}, "tick_hz": 20.0}
+    fixed = {"source": "fixed", "seconds": 0.12, "tick_hz": 20.0}
+    record(tmp_path, run="none", protocol_hash="c" * 12)
+    for latency, protocol_hash in ((timing, "a" * 12), (fixed, "b" * 12)):
+        record(
+            tmp_path, run=protocol_hash, protocol=HEADER.protocol | {"latency": latency}, protocol_hash=protocol_hash
+        )
+    plain, own, same = build(tmp_path).split("\n## Tiny suite: fakesim 3.2")[1:]
+    assert "cccccccccccc" in plain and "goes on" not in plain.split("|")[0]
+    assert own.startswith(", with the policies' own latencies\n") and "a latency run on A CPU, 4 cores" in own
+    assert "in ticks of 0.05 s." in own
+    assert same.startswith(", 120 ms a call\n") and "bbbbbbbbbbbb" in same
+
+
 def test_two_records_of_a_policy_are_refused_by_name(tmp_path):
     one, two = record(tmp_path, run="one"), record(tmp_path, run="two")
     with pytest.raises(InputError) as error:
@@ -173,7 +188,8 @@ def test_two_records_of_a_policy_are_refused_by_name(tmp_path):
         ({"n": 2, "successes": (1, 1)}, "2 of the 5 test episodes of open_drawer"),
         ({"n": 6}, "and 1 others"),
         ({"drop": 3}, "3 of 10 episodes are missing"),
-        ({"protocol": HEADER.protocol | {"latency": {"source": "fixed"}}}, "played with a latency. Only complete runs"),
+        ({"protocol": HEADER.protocol | {"latency": {"source": "measured"}}}, "a latency of its own .measured., under"),
+        ({"protocol": HEADER.protocol | {"latency": {"source": "trace"}}}, "a latency of its own .trace., under"),
         ({"config": {"until": "drifting vs flow", "alpha": 0.05}}, "stopped by its results .--until.. Only complete"),
         ({"config": {"until": "drifting vs flow"}, "drop": 3}, "stopped by its results"),
     ],

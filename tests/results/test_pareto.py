@@ -1,6 +1,7 @@
 """Success against latency: who is dominated, and what the drawing looks like."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_points_of_the_committed_records():
     ]
     calls = [ms for episode in runs[2].episodes for ms in episode.latency.ms]
     assert found[0].calls == len(calls) and found[0].p50_ms == pytest.approx(np.median(calls), abs=0.01)
+
+
+def test_of_a_run_with_a_latency_the_played_times_count():
+    run = read_run(RECORDS_DIR / "rlbench18/drifting/test.jsonl")
+    machine = {"cpu": "elsewhere", "cores": 4, "device": "cpu"}
+    header = replace(run.header, protocol=run.header.protocol | {"latency": {"source": "timing", "hardware": machine}})
+    episodes = tuple(replace(episode, delays_s=(0.25, 0.35, 0.3)) for episode in run.episodes)
+    (drawn,) = points_of([(replace(run, header=header, episodes=episodes), Rate(1, 2))])
+    assert (drawn.p50_ms, drawn.calls, drawn.hardware) == (300.0, 3 * len(episodes), "elsewhere, 4 cores")
 
 
 def test_labels_stay_inside_and_apart():

@@ -7,17 +7,35 @@ from made_up import NAMES, config, dataset
 from made_up_trainer import TinyTrainer, made_up_data
 
 from envs.spec import InputError
+from train import demonstrations
+from train.config import TrainConfig
 from train.data import augment, check_crop, chunk_rows, prepare, shifted, step_rows
-from train.demonstrations import Demonstrations
+from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import calibration, facts_of
 from train.run import objective_of
 
 
 def test_chunks_start_with_the_frames_own_keyframe_and_repeat_the_last():
     episode, keyframe = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
-    rows, exists = chunk_rows(episode, keyframe, 3)
+    rows, counts = chunk_rows(episode, keyframe, 3)
     assert rows.tolist() == [[0, 1, 2], [1, 2, 2], [2, 2, 2], [3, 4, 4], [4, 4, 4]]
-    assert exists.tolist()[1] == [True, True, False]
+    assert counts.all()
+
+
+def test_where_the_hand_went_astray_the_rest_of_a_chunk_does_not_count(tmp_path):
+    episode, keyframe = np.zeros(5, int), np.array([0, 1, 3, 5, 6])
+    rows, counts = chunk_rows(episode, keyframe, 3)
+    assert rows.tolist() == [[0, 1, 1], [1, 1, 1], [2, 2, 2], [3, 4, 4], [4, 4, 4]]
+    assert counts.sum(1).tolist() == [2, 1, 1, 3, 3]
+    demos = dataset()
+    facts = facts_of(config(tmp_path), objective_of(config(tmp_path)), Demonstrations(demos))
+    gaps = replace(demos, keyframe_index=2 * demos.keyframe_index)
+    whole, broken = (prepare(d, False, 2, facts.normalizer, facts.vocabulary) for d in (demos, gaps))
+    rows = torch.arange(len(demos.actions))
+    assert whole.batch(rows).mask.all(1).sum() == 10 * len(rows)
+    last = torch.from_numpy(demos.keyframe_index == demos.keyframe_index.max())
+    assert broken.batch(rows).mask[:, 0].sum() == 10 * len(rows)
+    assert torch.equal(broken.batch(rows).mask[:, 1].any(-1), last)
 
 
 def test_chunks_skip_frames_between_keyframes():
@@ -176,3 +194,10 @@ def test_crops_are_refused_where_they_cannot_be():
         check_crop(3, made_up_data(), cached=True)
     with pytest.raises(InputError, match="8 x 8"):
         check_crop(8, made_up_data())
+
+
+@pytest.mark.parametrize(("suite", "mode"), [("rlbench18", "keyframe"), ("dynamic", "position")])
+def test_the_suite_says_what_demonstrated_actions_mean(monkeypatch, suite, mode):
+    monkeypatch.setattr(demonstrations, "read_dataset", lambda path: path)
+    convention = read_demonstrations(TrainConfig(suite=suite)).convention
+    assert convention.control_mode == mode and convention.embodiment == "absolute_eef"

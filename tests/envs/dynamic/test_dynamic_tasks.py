@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install -e '.[sim-mujoco]'")
 
-from envs.clock import FixedLatency
 from envs.dynamic.pick import pick
 from envs.dynamic.task import COLORS
 from envs.dynamic.tasks import ball_intercept, conveyor_pick, target_follow, turntable_pick
+from envs.latency_sources import FixedLatency
 from envs.play import play_episode
 from envs.rlbench.palette import PALETTE
 from envs.suite import load_suite

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs the extra sim-mujoco")
 
-from envs.clock import parse_latency
+from envs.latency_sources import parse_latency
 from envs.play import play_episode
 from envs.run import main
 from envs.suite import load_suite
