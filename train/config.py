@@ -129,7 +129,7 @@ class PretrainConfig(LoopConfig):
             "choice": its choice among the places that the views point at, which is new if it had none; without --warp.
         hard: Share of every batch that is drawn from keyframes which the encoder that one starts from points wrong in,
             the more often the more (`train.hard`). With --part all.
-        overview: Layers of attention over all views' coarse maps (`model.overview`), for places that depend on something
+        overview: Layers of attention over all views' coarse maps (`model.overview`), where places depend on something
             far from them. Of a new encoder.
         probe_weight: Weight of the action probe's loss.
         recolour: Share of the observations whose instruction names a colour that get other colours, in the views and

@@ -22,5 +22,5 @@ def names(arms: int) -> tuple[str, ...]:
 
 def arm_entries(arm: Arm) -> Float32[np.ndarray, "17"]:
     """An arm's entries."""
-    entries = [[arm.opening], arm.fingers, arm.tip[:3, 3], positive(arm.rotation), arm.joints]
+    entries = [np.array([arm.opening]), arm.fingers, arm.tip[:3, 3], positive(arm.rotation), arm.joints]
     return np.concatenate(entries).astype(np.float32)

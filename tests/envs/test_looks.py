@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from envs.latency_sources import parse_latency
 from envs.play import play_episode
 from envs.suite import load_suite
 from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
@@ -54,8 +55,6 @@ def test_only_the_last_played_action_of_a_chunk_is_looked_at(watched, horizon, e
 
 
 def test_what_is_played_while_the_policy_computes_is_not_looked_at(watched):
-    from envs.clock import parse_latency
-
     env, episode, asked = watched
     record = play_episode(env, Chunks(2), episode, 2, latency=parse_latency("100ms"))
     assert record.error is None and asked and not all(asked)
