@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from model.anchor import Anchor, disturbed, upright
 from model.cameras import CameraModel
 from model.choice import BELIEF, Choice, apart
+from model.colours import SHARPNESS, NamedColours, SoughtColours
 from model.local import LocalView
 from model.meeting import candidates, meeting_point
 from model.observation import EncoderOutput, ObservationBatch, Places
 from model.overview import Overview
-from model.parts import Layer, Residual, SoughtColours, fourier, pixel_grid
+from model.parts import Layer, Residual, fourier, pixel_grid
 from model.text import PADDING
 from model.views import channels_first
 
@@ -52,6 +53,7 @@ class EncoderConfig:
         overview_layers: Self-attention layers over the coarse maps of all views (`model.overview`).
         choices: Places that are compared by a look at each (`model.choice`); 0 for an encoder without.
         colours: Colours that the instruction asks for, at most (`SoughtColours`); 0 for an encoder without.
+        names: A lexicon tells what the words for colours mean (`NamedColours`).
         cameras: Calibration of every view; empty where the cameras are not calibrated (no pointer then).
         heights: Lowest and highest end-effector position that is looked for, m in the world.
     """
@@ -67,6 +69,7 @@ class EncoderConfig:
     fusion_layers: int = 1
     overview_layers: int = 0
     colours: int = 0
+    names: bool = False
     choices: int = 0
     cameras: tuple[CameraModel, ...] = ()
     heights: tuple[float, float] = (0.0, 1.5)
@@ -115,7 +118,8 @@ class Encoder(nn.Module):
         self.view = nn.Parameter(0.02 * torch.randn(V, E))
 
         self.sought = SoughtColours(E, config.colours) if config.colours else None
-        self.stem = nn.Linear(4 * 4 * 3 + 2 + config.colours, C)
+        self.named = NamedColours(E, config.vocabulary) if config.names else None
+        self.stem = nn.Linear(4 * 4 * 3 + 2 + config.colours + len(SHARPNESS) * config.names, C)
         self.fine = Residual(C, E)
         self.down8 = nn.Conv2d(C, 2 * C, 2, stride=2)
         self.middle = nn.ModuleList(Residual(2 * C, E) for _ in range(2))
@@ -173,7 +177,7 @@ class Encoder(nn.Module):
         goal = text[:, 0]
         condition = (goal[:, None] + self.view).flatten(0, 1)
 
-        fine, coarse = self.feature_maps(batch.images, condition, text, text_mask)
+        fine, coarse = self.feature_maps(batch.images, condition, text, text_mask, batch.words)
         logits, places, seen = self.keypoints(fine, goal)
         keypoints = self.keypoint(torch.cat([places, seen.float()], dim=-1)).unflatten(0, (B, V))
         keypoints = (keypoints + self.view[:, None] + self.keypoint_name).flatten(1, 2)
@@ -262,6 +266,7 @@ class Encoder(nn.Module):
         condition: Float[Tensor, "n E"],
         text: Float[Tensor, "B L E"],
         text_mask: Bool[Tensor, "B L"],
+        words: Int64[Tensor, "B W"],
     ) -> tuple[Tensor, Tensor]:
         """A fine map [B*V, C, S/4, S/4] that knows its surroundings, and a coarse one [B*V, 4C, S/16, S/16]."""
         n, cells = condition.shape[0], self.config.image_size // 4
@@ -270,8 +275,11 @@ class Encoder(nn.Module):
         patches = patches.to(dtype or self.stem.weight.dtype).mul_(1 / 64).sub_(2)
         stem = F.linear(patches, self.stem.weight[:, :48], self.stem.bias)
         stem = stem + F.linear(self.grid, self.stem.weight[:, 48:50]).to(stem.dtype)
-        if self.sought is not None:
-            stem = stem + F.linear(self.sought(patches, condition).to(stem.dtype), self.stem.weight[:, 50:])
+        matches = [] if self.sought is None else [self.sought(patches, condition)]
+        if self.named is not None:
+            matches.append(self.named(patches, text, text_mask, words))
+        if matches:
+            stem = stem + F.linear(torch.cat(matches, dim=-1).to(stem.dtype), self.stem.weight[:, 50:])
         stem = F.gelu(stem)
         # [n, cells * cells, C] is the memory of a channels-last map: the view is free.
         fine = self.fine(stem.unflatten(1, (cells, cells)).permute(0, 3, 1, 2), condition)

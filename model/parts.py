@@ -40,36 +40,6 @@ class Residual(nn.Module):
         return x + self.mix(F.gelu(torch.addcmul(shift, h, 1 + scale)))
 
 
-class SoughtColours(nn.Module):
-    """How near the colour of every patch is to each of some colours that the condition asks for.
-
-    "The maroon jar" asks for a colour. What a network must otherwise learn as a match of its features with a word is
-    here three numbers a word, which a few demonstrations of each colour teach.
-    """
-
-    def __init__(self, condition: int, count: int) -> None:
-        super().__init__()
-        self.ask = nn.Linear(condition, 4 * count)
-
-    def forward(
-        self, patches: Float[Tensor, "n cells 48"], condition: Float[Tensor, "n E"]
-    ) -> Float[Tensor, "n cells colours"]:
-        """0 where a patch's mean colour is the one sought, falling with the logarithm of the distance.
-
-        Args:
-            patches: RGB of 4 x 4 pixels, in -2 .. 2.
-            condition: Asks for colours, and how exactly they must be met.
-        """
-        with torch.autocast(patches.device.type, enabled=False):
-            mean = patches.float().unflatten(-1, (16, 3)).mean(-2)
-            ask = self.ask(condition.float()).unflatten(-1, (-1, 4))
-            colour, sharpness = 2 * ask[..., :3], F.softplus(ask[..., 3])
-            dot = mean @ colour.mT
-            squares = mean.square().sum(-1)[..., None] + colour.square().sum(-1)[:, None]
-            # A logarithm: from afar a bounded match, such as an exponential, would teach nothing.
-            return -torch.log1p(sharpness[:, None] * (squares - 2 * dot).clamp(min=0))
-
-
 def pixel_grid(cells: int) -> Float[Tensor, "cells*cells 2"]:
     """Cell centres (x right, y down) in -1 .. 1, row by row."""
     line = (torch.arange(cells) + 0.5) * 2 / cells - 1

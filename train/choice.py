@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from envs.rlbench.palette import PALETTE
 from model.choice import choice_loss
 from model.encoder import Encoder
 from model.normalize import Normalizer
@@ -42,7 +40,6 @@ class ChoiceTrainer(Trainer):
         vocabulary: Vocabulary,
     ) -> None:
         assert encoder.choice is not None
-        encoder.choice.lexicon.copy_(lexicon(vocabulary))
         encoder.requires_grad_(False)
         encoder.choice.requires_grad_(True)
         super().__init__(config, nn.ModuleDict({"encoder": encoder}), data)
@@ -77,15 +74,6 @@ class ChoiceTrainer(Trainer):
         native = self.normalizer.to_action(data.target[:, 0].numpy())
         travelling = torch.from_numpy(decisions(data.tip.numpy(), native)[TRAVELLING])
         return _shares(torch.cat(found), {TRAVELLING: travelling}, data.task)
-
-
-def lexicon(vocabulary: Vocabulary) -> Float[Tensor, "words 4"]:
-    """See `Choice.lexicon`: the colours that the suite names."""
-    known = torch.zeros(len(vocabulary), 4)
-    for index, word in enumerate(vocabulary.words):
-        if word in PALETTE:
-            known[index + 2] = torch.tensor([*(2 * part - 1 for part in PALETTE[word]), 1.0])
-    return known
 
 
 def _shares(found: Tensor, groups: Mapping[str, Tensor], task: list[str]) -> dict[str, float]:

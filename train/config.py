@@ -130,7 +130,8 @@ class PretrainConfig(LoopConfig):
         hard: Share of every batch that is drawn from keyframes which the encoder that one starts from points wrong in,
             the more often the more (`train.hard`). With --part all.
         overview: Layers of attention over all views' coarse maps (`model.overview`), where places depend on something
-            far from them. Of a new encoder.
+            far from them: of a new encoder, or new ones of the encoder that is trained on, with --part all.
+        names: A lexicon tells what words for colours mean (`model.colours`); likewise.
         probe_weight: Weight of the action probe's loss.
         recolour: Share of the observations whose instruction names a colour that get other colours, in the views and
             in the sentence (`train.recolour`).
@@ -141,7 +142,8 @@ class PretrainConfig(LoopConfig):
     encoder: Path | None = None
     part: Literal["close", "all", "choice"] = "close"
     hard: float = 0.0
-    overview: int = 0
+    overview: int | None = None
+    names: bool = False
     probe_weight: float = 0.5
     recolour: float = 0.7
     warp: float = 1.0

@@ -18,7 +18,7 @@ from model.qwen.files import hidden_size
 from model.qwen.tokens import QwenTokens
 from model.text import Vocabulary
 from model.trunk import BASE, TrunkConfig
-from train.config import LoopConfig, PretrainConfig, TrainConfig
+from train.config import LoopConfig, TrainConfig
 from train.demonstrations import Demonstrations
 from train.lerobot.dataset import DemoDataset
 
@@ -86,7 +86,6 @@ def facts_of(
             vocabulary=len(vocabulary),
             max_words=vocabulary.max_words,
             colours=8,
-            overview_layers=config.overview if isinstance(config, PretrainConfig) else 0,
             cameras=calibration(config, demos) if _places_in_space(convention) else (),
             heights=_heights(convention, demos),
         )

@@ -32,6 +32,7 @@ from train.console import run_command
 from train.data import TrainingData, check_crop, prepare
 from train.demonstrations import Demonstrations, read_demonstrations
 from train.facts import cameras_of, facts_of
+from train.growth import grown, teach_names, with_more
 from train.hard import hard_rows
 from train.session import check, run_session
 from train.trainers import EncoderTrainer
@@ -57,8 +58,10 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
         raise InputError(f"--hard is a share from 0 to 1, got {config.hard:g}.")
     if config.hard and (config.encoder is None or config.part != "all"):
         raise InputError("--hard needs an encoder to start from, and trains all of it: add --encoder and --part all.")
-    if config.overview < 0 or (config.overview and config.encoder is not None):
-        raise InputError("--overview is the number of layers of a new encoder: 0 or more, and without --encoder.")
+    if config.overview is not None and config.overview < 0:
+        raise InputError(f"--overview is a number of layers, got {config.overview}.")
+    if (config.overview is not None or config.names) and config.encoder is not None and config.part != "all":
+        raise InputError("--overview and --names add to all of an encoder: add --part all, or leave --encoder out.")
     torch.set_num_threads(config.threads)
     before = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, None, demos, None if before is None else before.facts)
@@ -67,6 +70,7 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
             f"the cameras of {config.suite} are not calibrated: there is nothing to pre-train an encoder with. Train "
             "encoder and trunk together, with `python -m train.run`."
         )
+    facts = with_more(facts, config)
     choosing = before is not None and config.part == "choice"
     if choosing:
         facts = with_choices(facts)
@@ -75,9 +79,9 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     watched = None if demos.held_out is None else prepare(demos.held_out, True, 1, facts.normalizer, facts.vocabulary)
     encoder = fresh_network(facts.network, config.seed).encoder
     assert isinstance(encoder, Encoder) and isinstance(facts.vocabulary, Vocabulary)
+    teach_names(encoder, facts.vocabulary)
     if before is not None:
-        fresh = {} if encoder.choice is None else {f"choice.{k}": v for k, v in encoder.choice.state_dict().items()}
-        encoder.load_state_dict(fresh | before.weights)
+        encoder.load_state_dict(grown(encoder.state_dict(), before.weights))
         facts.training["encoder"] = before.sha256
     trainer: EncoderTrainer | ChoiceTrainer
     if choosing:

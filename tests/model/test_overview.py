@@ -1,14 +1,9 @@
 """Attention over all views' coarse maps."""
 
-import pytest
 import torch
 
-from envs.spec import InputError
 from model.encoder import Encoder, EncoderConfig
 from model.overview import Overview
-from train import pretrain
-from train.config import PretrainConfig
-from train.demonstrations import Demonstrations
 
 
 def parts():
@@ -56,15 +51,10 @@ def test_an_encoder_reads_it():
     encoder = Encoder(EncoderConfig(2, 64, 3, 10, 6, width=32, channels=8, keypoints=4, overview_layers=1))
     images = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
     text, mask = torch.randn(2, 7, 32), torch.ones(2, 7, dtype=torch.bool)
+    words = torch.zeros(2, 6, dtype=torch.long)
     with torch.no_grad():
-        before = encoder.feature_maps(images, torch.zeros(4, 32), text, mask)[0]
+        before = encoder.feature_maps(images, torch.zeros(4, 32), text, mask, words)[0]
         torch.nn.init.normal_(encoder.overview.leave.weight)
-        after = encoder.feature_maps(images, torch.zeros(4, 32), text, mask)[0]
+        after = encoder.feature_maps(images, torch.zeros(4, 32), text, mask, words)[0]
     assert (before - after).abs().max() > 1e-4
     assert Encoder(EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4)).overview is None
-
-
-def test_it_belongs_to_a_new_encoder(tmp_path):
-    config = PretrainConfig("rlbench18", overview=1, encoder=tmp_path / "e.safetensors", part="all", out=tmp_path)
-    with pytest.raises(InputError, match="--overview is the number of layers of a new encoder"):
-        pretrain.pretrain(config, Demonstrations(None))

@@ -10,9 +10,9 @@ from made_up import calibrate, config, dataset, demonstrations
 
 from envs.spec import InputError
 from model.checkpoint import load_checkpoint, load_encoder
+from model.colours import SHARPNESS
 from model.encoder import Encoder
-from model.text import Vocabulary
-from train.choice import CHOICES, lexicon
+from train.choice import CHOICES
 from train.config import PretrainConfig
 from train.data import prepare
 from train.loop import Trainer
@@ -133,9 +133,28 @@ def test_the_choice_is_trained_alone_and_trunks_do_not_learn_from_it(tmp_path, m
     assert all(torch.equal(third.weights[name], after.weights[name]) for name in own)
 
 
-def test_words_that_name_colours_are_in_the_lexicon():
-    known = lexicon(Vocabulary(("red", "ring", "teal"), 4))
-    assert known.tolist() == [[0] * 4, [0] * 4, [1, -1, -1, 1], [0] * 4, [-1, 0, 0, 1]]
+def test_an_encoder_grows_and_is_at_first_what_it_was(tmp_path, monkeypatch):
+    first = pretrained(tmp_path, monkeypatch)
+    still = {"learning_rate": 1e-12, "precision": "float32"}
+    second = pretrained(tmp_path / "second", monkeypatch, encoder=first, part="all", overview=1, names=True, **still)
+    before, after = load_encoder(first), load_encoder(second)
+    assert (after.facts.network.encoder.overview_layers, after.facts.network.encoder.names) == (1, True)
+    assert after.weights["stem.weight"].shape[1] == before.weights["stem.weight"].shape[1] + len(SHARPNESS)
+    demos = demonstrations().training
+    batch, seen = prepare(demos, True, 1, before.facts.normalizer, before.facts.vocabulary).batch(torch.arange(6)), []
+    for kept in (before, after):
+        encoder = Encoder(kept.facts.network.encoder)
+        encoder.load_state_dict(kept.weights)
+        seen.append(encoder(batch.observations, batch.goal, torch.Generator().manual_seed(0)))
+    assert torch.allclose(seen[0].tokens, seen[1].tokens, atol=1e-4)
+    for options, message in (
+        ({"encoder": second, "part": "all", "overview": 0}, "has 1 such layers already"),
+        ({"encoder": first, "part": "close", "overview": 1}, "add --part all"),
+        ({"encoder": first, "part": "choice", "names": True}, "add --part all"),
+        ({"overview": -1}, "a number of layers, got -1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pretrained(tmp_path / "third", monkeypatch, **options)
 
 
 def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):

@@ -3,8 +3,8 @@
 import torch
 
 from envs.rlbench.palette import PALETTE
+from model.colours import SHARPNESS, NamedColours, SoughtColours
 from model.encoder import Encoder, EncoderConfig
-from model.parts import SoughtColours
 
 
 def patches(colours: torch.Tensor) -> torch.Tensor:
@@ -50,9 +50,56 @@ def test_an_encoder_reads_them():
     images = torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8)
     condition = torch.randn(4, 32)
     text, mask = torch.randn(2, 7, 32), torch.ones(2, 7, dtype=torch.bool)
+    words = torch.zeros(2, 6, dtype=torch.long)
     with torch.no_grad():
-        before = encoder.feature_maps(images, condition, text, mask)[0]
+        before = encoder.feature_maps(images, condition, text, mask, words)[0]
         encoder.sought.ask.bias += 1.0
-        after = encoder.feature_maps(images, condition, text, mask)[0]
+        after = encoder.feature_maps(images, condition, text, mask, words)[0]
     assert (before - after).abs().max() > 1e-4
     assert Encoder(EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4)).sought is None
+
+
+def named():
+    torch.manual_seed(0)
+    made = NamedColours(8, 6)
+    made.lexicon[2] = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    made.lexicon[3] = torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    return made
+
+
+def test_the_named_colour_matches_best_in_every_view_and_none_where_none_is_named():
+    red, green, gray = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.5, 0.5, 0.5)
+    views = patches(torch.tensor([red, green, gray])[None]).repeat(4, 1, 1)  # two observations, two views each
+    text, mask = torch.randn(2, 4, 8), torch.tensor([[True, True, True, False]] * 2)
+    near = named()(views, text, mask, torch.tensor([[4, 2, 3], [4, 5, 2]]))  # the last word is padding
+    assert near.shape == (4, 3, len(SHARPNESS))
+    assert torch.allclose(near[:2, 0], torch.zeros(2, len(SHARPNESS)), atol=1e-3)
+    assert (near[:2, 1:] < -0.5).all() and (near[:2, 1:].diff(dim=-1) < 0).all()
+    assert (near[2:] == near[2, 0, 0]).all() and near[2, 0, 0] < -1
+
+
+def test_attention_says_which_of_several_named_colours_it_is():
+    made = named()
+    views = patches(torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]))
+    text, mask = torch.randn(1, 3, 8), torch.ones(1, 3, dtype=torch.bool)
+    with torch.no_grad():
+        for part in (made.query, made.key):
+            part.weight.copy_(20 * torch.eye(8))
+            part.bias.zero_()
+        for word in (1, 2):
+            text[:, 0] = text[:, word]
+            near = made(views, text, mask, torch.tensor([[2, 3]]))[0, :, 0]
+            assert near.argmax() == word - 1 and near.max() > -1e-3
+
+
+def test_an_encoder_reads_named_colours():
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(2, 32, 3, 10, 6, width=32, channels=8, keypoints=4, names=True))
+    encoder.named.lexicon[2] = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    images = torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8)
+    text, mask = torch.randn(2, 7, 32), torch.ones(2, 7, dtype=torch.bool)
+    with torch.no_grad():
+        found = [
+            encoder.feature_maps(images, torch.zeros(4, 32), text, mask, torch.full((2, 6), word))[0] for word in (2, 3)
+        ]
+    assert (found[0] - found[1]).abs().max() > 1e-4
