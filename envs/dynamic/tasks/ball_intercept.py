@@ -10,7 +10,10 @@ from envs.rlbench.world import World
 
 SPEED = (0.26, 0.38)  # m/s towards the robot
 ACROSS = (0.10, 0.26)  # m/s to the left or right
-_FROM, _TO = 0.70, 0.24  # m: x where the balls start and where the catcher waits
+_FROM, _TO = 0.70, 0.24  # m: x where the balls start and where the catcher is at first
+_MEET = 0.50  # m: x up to which the expert goes to meet them
+_BEFORE, _INSIDE = 0.14, 0.05  # m from the catcher's back to the ball: while it is beside the catcher, and in it
+_ALIGNED = 0.025  # m across: the catcher can go round the ball
 _RADIUS = 0.030  # m
 _WIDEST = 0.30  # m: y where the ball reaches the catcher's back, at most
 _ASIDE = 0.115  # m: and at least, from its mouth on: else waiting would do
@@ -91,9 +94,11 @@ class BallIntercept(DynamicTask):
         return (f"catch the {color} ball", f"stop the {color} ball with the catcher")
 
     def expert(self, world: World) -> Command:
-        """Stays before the ball as it comes, and where it is once the ball is in."""
-        ball, height = world.pose("ball0").position, TABLE + _TIP
+        """Keeps before the ball as it comes, goes round it once aligned, and stays where it is once the ball is in."""
+        ball, tip, height = world.pose("ball0").position, world.tip.position, TABLE + _TIP
         if self.achieved(world):
-            return Command(np.array([_TO, world.tip.position[1], height]), open=False)
-        y = ball[1] + self._velocity[1] * TICK_S
-        return Command(np.array([_TO, y, height]), open=False, on_the_way=bool(ball[0] > _TO + 0.15))
+            return Command(np.array([tip[0], tip[1], height]), open=False)
+        x, y, _ = ball + self._velocity * TICK_S
+        aligned = bool(abs(ball[1] - tip[1]) < _ALIGNED)
+        x = np.clip(x - (_INSIDE if aligned else _BEFORE), _TO, _MEET)
+        return Command(np.array([x, y, height]), open=False, on_the_way=not aligned or bool(ball[0] > x + _BEFORE))
