@@ -11,9 +11,9 @@ from envs.rlbench.world import World
 SPEED = (0.26, 0.38)  # m/s towards the robot
 ACROSS = (0.10, 0.26)  # m/s to the left or right
 _FROM, _TO = 0.70, 0.24  # m: x where the balls start and where the catcher is at first
-_MEET = 0.50  # m: x up to which the expert goes to meet them
-_BEFORE, _INSIDE = 0.14, 0.05  # m from the catcher's back to the ball: while it is beside the catcher, and in it
-_ALIGNED = 0.025  # m across: the catcher can go round the ball
+_MEET = 0.44  # m: x up to which the expert goes to meet them
+_BEFORE, _INSIDE = 0.22, 0.04  # m from the catcher's back to the ball: while it is beside the catcher, and in it
+_ALIGNED = 0.02  # m across: the catcher can go round the ball
 _RADIUS = 0.030  # m
 _WIDEST = 0.30  # m: y where the ball reaches the catcher's back, at most
 _ASIDE = 0.115  # m: and at least, from its mouth on: else waiting would do
