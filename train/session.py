@@ -120,14 +120,14 @@ class _Session:
                 self._roll_out(log, progress)  # the one that an interruption cut short
             while trainer.step < config.steps and not self._world.any(bool(self._stop)):
                 self._one_step(log, progress)
+                if self._every(config.save_every) and not self._rollout_due():
+                    self._save()  # first: a validation can take minutes
                 if self._watched is not None and main and self._every(config.validate_every):
                     errors = trainer.validate(self._watched)
                     progress.validation(trainer.step, errors)
                     log.add(trainer.step, "validation", errors)
                 if self._rollout_due():
                     self._roll_out(log, progress)
-                elif trainer.step % config.save_every == 0:
-                    self._save()
             self._save()
 
     def _one_step(self, log: MetricsLog, progress: TrainProgress) -> None:
