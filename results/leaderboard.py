@@ -12,6 +12,7 @@ no dates, fixed order.
 import difflib
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from envs.spec import InputError
 from results.entries import Entry, load_entries
 from results.entry_tables import interval_table, run_table, success_table
 from results.paired_section import paired_section
-from results.pareto import pareto_svg, points_of
-from results.records import RECORDS_DIR, Header, RecordError
+from results.pareto import pareto_svg, played_ms, points_of
+from results.records import RECORDS_DIR, Header, RecordError, percentiles
 from results.tables import hardware_text
 
 MAX_DIFF_LINES = 30
@@ -75,7 +76,7 @@ def _section(entries: list[Entry], picture: Path | None) -> str:
     first, n = suite.seeds["test"].start, suite.episodes_per_task
     covered = len(suite.tasks)
     parts = [
-        f"\n## {suite.title}: {facts['simulator']} {facts['simulator_version']}{_latency_title(header)}\n\n",
+        f"\n## {suite.title}: {facts['simulator']} {facts['simulator_version']}{_latency_title(entries)}\n\n",
         f"{covered} of {header.full_task_count} tasks, {n} test episodes each (seeds {first} to {first + n - 1}), "
         f"at most {facts['max_steps']} actions, {facts['success_rule'].replace('_', ' ')}. "
         f"Protocol `{header.protocol_hash}`, adapter version {facts['adapter_version']}.{_latency_text(header)}\n\n",
@@ -98,10 +99,16 @@ def _section(entries: list[Entry], picture: Path | None) -> str:
     return "".join(parts) + paired_section(entries)
 
 
-def _latency_title(header: Header) -> str:
-    latency = header.protocol.get("latency", {"source": "none"})
-    titles = {"none": "", "timing": ", with the policies' own latencies"}
-    return titles[latency["source"]] if latency["source"] in titles else f", {1000 * latency['seconds']:g} ms a call"
+def _latency_title(entries: Sequence[Entry]) -> str:
+    """What tells tables of one suite apart that were played with different latencies."""
+    latency = entries[0].run.header.protocol.get("latency", {"source": "none"})
+    if latency["source"] == "none":
+        return ""
+    if latency["source"] == "fixed":
+        return f", {1000 * latency['seconds']:g} ms a call"
+    medians = [percentiles(calls)["p50"] for entry in entries if (calls := played_ms(entry.run))]
+    span = f" ({min(medians):.0f} to {max(medians):.0f} ms)" if medians else ""
+    return f", with the policies' own latencies{span}"
 
 
 def _latency_text(header: Header) -> str:

@@ -65,6 +65,11 @@ def is_reference(run: Run) -> bool:
     return policy.privileged or policy.name in REFERENCES
 
 
+def played_ms(run: Run) -> list[float]:
+    """Times of all calls on the virtual clock, ms; none where the simulator waited."""
+    return [1000 * seconds for episode in run.episodes for seconds in episode.delays_s or ()]
+
+
 def point_of(run: Run, rate: Rate, index: int, label: str | None = None) -> Point:
     """The point of a run.
 
@@ -74,8 +79,7 @@ def point_of(run: Run, rate: Rate, index: int, label: str | None = None) -> Poin
         index: Position among the policies.
         label: Name to show; by default the policy's.
     """
-    played = [1000 * seconds for episode in run.episodes for seconds in episode.delays_s or ()]
-    calls = played or [ms for episode in run.episodes for ms in episode.latency.ms]
+    calls = played_ms(run) or [ms for episode in run.episodes for ms in episode.latency.ms]
     machine = run.header.protocol.get("latency", {}).get("hardware", run.header.hardware)
     return Point(
         label=label or run.header.policy.name,

@@ -75,6 +75,40 @@ def test_the_page_of_latencies_is_what_the_records_say():
             assert " to ".join(ends) in readme
 
 
+DYNAMIC = ("dynamic", "dynamic_small", "dynamic_base")
+DYNAMIC_ROWS = {
+    "drifting": "drifting",
+    "mse": "regression (mse)",
+    "flow-1": "flow, one step",
+    "flow": "flow",
+    "diffusion-10": "diffusion (DDIM)",
+    "diffusion": "diffusion (DDPM)",
+}
+
+
+def test_the_page_of_the_dynamic_suite_shows_the_recorded_results():
+    page = (ROOT / "docs/dynamic.md").read_text()
+    groups = [{entry.name: entry for entry in load_entries(RECORDS_DIR / name)} for name in DYNAMIC]
+    for group in groups:
+        assert len({entry.run.header.protocol_hash for entry in group.values()}) == 1 and "drifting" in group
+    for name, label in DYNAMIC_ROWS.items():
+        found = [group.get(name) for group in groups]
+        assert found[0] is not None
+        cells = " | ".join("–" if entry is None else rate_cell(entry.mean) for entry in found)
+        assert re.search(rf"^\| {re.escape(label)} \| \d+ \| {re.escape(cells)} \|$", page, re.M), name
+        solved = [
+            " / ".join("–" if entry is None else str(entry.rates[task].successes) for entry in found)
+            for task in found[0].suite.tasks
+        ]
+        assert f"| {label} | {' | '.join(solved)} |" in page, name
+
+
+def rate_cell(rate):
+    """A rate with its interval in whole per cents."""
+    low, high = rate.interval()
+    return f"{100 * rate.value:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def head_ratio(record, name):
     """The head's median as a multiple of drifting's."""
     policies = {policy.name: policy.times for policy in record.policies}

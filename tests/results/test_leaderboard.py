@@ -61,7 +61,7 @@ def tiny_suite(monkeypatch):
     monkeypatch.setattr(entries, "load_suite", lambda name: {"tiny": SUITE}[name])
 
 
-def record(folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0, facts=None, **header):
+def record(folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0, facts=None, delays=None, **header):
     """Writes a run with so many successes on each task; the first failure of each task is an error."""
     episodes = []
     for task, wins in zip(SUITE.tasks, successes, strict=False):
@@ -69,6 +69,7 @@ def record(folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0,
             outcome = "success" if k < wins else "error" if k == wins else "failure"
             latency = Latency(cold_ms=900.0, ms=(10.0 + k, 20.0 + k))
             numbers = {"planner_failures": 2, "latency": latency, "success_once": outcome == "success"}
+            numbers["delays_s"] = delays
             episodes.append(EpisodeRecord(episode.id, task, episode.variation, episode.seed, 1, outcome, **numbers))
     policy = replace(HEADER.policy, name=name, **(facts or {}))
     planned = tuple(episode.id for episode in episodes)
@@ -161,14 +162,23 @@ def test_protocols_are_never_mixed(tmp_path):
 def test_runs_with_a_latency_have_a_table_of_their_own(tmp_path):
     timing = {"source": "timing", "hardware": {"cpu": "A CPU", "cores": 4, "device": "cpu"}, "tick_hz": 20.0}
     fixed = {"source": "fixed", "seconds": 0.12, "tick_hz": 20.0}
+    played = {"protocol": HEADER.protocol | {"latency": timing}, "protocol_hash": "a" * 12, "run": "slow"}
+    record(tmp_path, name="slow", delays=(0.5, 0.7, 0.6), **played)
     record(tmp_path, run="none", protocol_hash="c" * 12)
     for latency, protocol_hash in ((timing, "a" * 12), (fixed, "b" * 12)):
         record(
-            tmp_path, run=protocol_hash, protocol=HEADER.protocol | {"latency": latency}, protocol_hash=protocol_hash
+            tmp_path,
+            run=protocol_hash,
+            delays=(0.03, 0.02, 0.04),
+            protocol=HEADER.protocol | {"latency": latency},
+            protocol_hash=protocol_hash,
         )
     plain, own, same = build(tmp_path).split("\n## Tiny suite: fakesim 3.2")[1:]
     assert "cccccccccccc" in plain and "goes on" not in plain.split("|")[0]
-    assert own.startswith(", with the policies' own latencies\n") and "a latency run on A CPU, 4 cores" in own
+    assert (
+        own.startswith(", with the policies' own latencies (30 to 600 ms)\n")
+        and "a latency run on A CPU, 4 cores" in own
+    )
     assert "in ticks of 0.05 s." in own
     assert same.startswith(", 120 ms a call\n") and "bbbbbbbbbbbb" in same
 
