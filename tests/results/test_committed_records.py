@@ -93,12 +93,11 @@ def test_the_page_of_the_dynamic_suite_shows_the_recorded_results():
         assert len({entry.run.header.protocol_hash for entry in group.values()}) == 1 and "drifting" in group
     for name, label in DYNAMIC_ROWS.items():
         found = [group.get(name) for group in groups]
-        assert found[0] is not None
         cells = " | ".join("–" if entry is None else rate_cell(entry.mean) for entry in found)
         assert re.search(rf"^\| {re.escape(label)} \| \d+ \| {re.escape(cells)} \|$", page, re.M), name
         solved = [
             " / ".join("–" if entry is None else str(entry.rates[task].successes) for entry in found)
-            for task in found[0].suite.tasks
+            for task in groups[0]["drifting"].suite.tasks
         ]
         assert f"| {label} | {' | '.join(solved)} |" in page, name
 
