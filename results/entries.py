@@ -12,7 +12,7 @@ from results.records import Run, read_run
 from results.stats import Rate, task_mean
 
 LATENCIES = ("none", "fixed", "timing")  # sources of which several policies can share one protocol
-REFERENCES = ("zero", "random", "nearest", "expert")
+REFERENCES = ("zero", "random", "nearest", "chase", "expert")
 
 
 @dataclass(frozen=True)
