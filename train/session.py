@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import torch
 
 from envs.spec import InputError
 from train.config import LoopConfig, PretrainConfig, TrainConfig
@@ -21,6 +22,7 @@ from train.metrics import MetricsLog
 from train.progress import TrainProgress
 from train.rollout import Rollouts, rollout_episodes
 
+_WITHOUT_BFLOAT16 = ("DEFAULT", "NO AVX", "AVX2")  # what torch calls processors that are older
 # May differ between a run and its resumption: they do not touch the weights.
 _FREE = (
     *("out", "data", "validation", "device", "threads", "log_every", "validate_every", "save_every"),
@@ -49,6 +51,17 @@ def check(config: LoopConfig) -> None:
             rollout_episodes(config)
 
 
+def advice(config: LoopConfig) -> str | None:
+    """What would make the same training much faster on this machine; None if nothing is known."""
+    slow = config.precision == "bfloat16" and config.device == "cpu"
+    if not slow or torch.backends.cpu.get_cpu_capability() not in _WITHOUT_BFLOAT16:
+        return None
+    return (
+        "this processor emulates bfloat16 (it has no AVX-512), which is some ten times slower or worse; "
+        "--precision float32 (a run of its own) uses what it has."
+    )
+
+
 def run_session(
     trainer: Trainer, keep: Callable[[], None], watched: TrainingData | None, rollouts: Rollouts | None = None
 ) -> None:
@@ -65,6 +78,8 @@ def run_session(
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the state was saved.
     """
     session = _Session(trainer, keep, watched, rollouts)
+    if trainer.world.main and (hint := advice(trainer.config)):
+        print(f"note: {hint}", flush=True)
     with session.signals():
         session.train()
     trainer.world.leave()

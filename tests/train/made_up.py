@@ -65,6 +65,7 @@ def config(tmp_path, **changes) -> TrainConfig:
         log_every=2,
         threads=1,
         validate_every=6,
+        precision="float32",  # processors without AVX-512 emulate bfloat16, slowly
     )
     return replace(base, **changes)
 

@@ -26,6 +26,7 @@ def pretrained(tmp_path, monkeypatch, **changes):
     """A pre-trained encoder of a few steps."""
     calibrate(monkeypatch)
     common = {"steps": 4, "batch_size": 4, "warmup": 2, "threads": 1, "log_every": 2, "save_every": 2}
+    common["precision"] = "float32"  # processors without AVX-512 emulate bfloat16, slowly
     settings = PretrainConfig("mock", out=tmp_path / "encoder", **common | changes)
     return pretrain(settings, demonstrations(held_out=True))
 
@@ -124,10 +125,10 @@ def test_kept_features_are_what_the_encoder_makes_of_the_same_frames(tmp_path, m
 
     monkeypatch.setattr(FeatureCache, "__init__", watched)
     monkeypatch.setattr(FeatureCache, "rows", compared)
-    pretrained(tmp_path / "kept", monkeypatch, encoder=first, precision="float32")
+    pretrained(tmp_path / "kept", monkeypatch, encoder=first)
     assert checked == [4] * 4
     monkeypatch.setattr("train.features._SHARE", 0.0)  # no memory for what is kept: trained all the same
-    slowly = load_encoder(pretrained(tmp_path / "slowly", monkeypatch, encoder=first, precision="float32"))
+    slowly = load_encoder(pretrained(tmp_path / "slowly", monkeypatch, encoder=first))
     assert "features are not kept" in capsys.readouterr().out and len(checked) == 4
     before = load_encoder(first)
     assert any(not torch.equal(before.weights[name], slowly.weights[name]) for name in before.weights)

@@ -14,7 +14,7 @@ from envs.spec import InputError, SimulatorError
 from train.config import PretrainConfig
 from train.metrics import MetricsLog
 from train.rollout import RolloutResult, Rollouts
-from train.session import check
+from train.session import advice, check
 
 
 def points(folder, tag, purge=True):
@@ -250,3 +250,12 @@ def test_a_session_with_rollouts_ends_with_the_same_weights(tmp_path):
     plain, other = run(settings), run(disturbed, FakeRollouts(disturbed, disturb))
     for name, tensor in plain.ema.state_dict().items():
         assert torch.equal(tensor, other.ema.state_dict()[name])
+
+
+@pytest.mark.parametrize(("capability", "slow"), [("AVX2", True), ("DEFAULT", True), ("AVX512", False)])
+def test_emulated_arithmetic_is_pointed_out(tmp_path, monkeypatch, capsys, capability, slow):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    run(config(tmp_path, precision="bfloat16"))
+    assert ("--precision float32" in capsys.readouterr().out) == slow
+    assert advice(config(tmp_path, precision="float32")) is None
+    assert advice(config(tmp_path, precision="bfloat16", device="cuda")) is None
