@@ -100,7 +100,7 @@ def test_the_page_of_the_dynamic_suite_shows_the_recorded_results():
             for task in groups[0]["drifting"].suite.tasks
         ]
         assert f"| {label} | {' | '.join(solved)} |" in page, name
-    for name in ("expert", "chase", "random", "zero"):
+    for name in ("expert", "chase", "nearest", "random", "zero"):
         assert re.search(rf"^\| {name} \| [^|]+ \| {re.escape(rate_cell(groups[0][name].mean))} \|$", page, re.M), name
 
 
