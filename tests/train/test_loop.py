@@ -25,7 +25,9 @@ def test_learning_rate_warms_up_and_ends_at_its_final_share(tmp_path):
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, cameras):
     calibrate(monkeypatch, cameras)
     demos = demonstrations()
-    whole = train_run.train(config(tmp_path, out=tmp_path / "whole"), demonstrations(held_out=True))
+    whole = train_run.train(
+        config(tmp_path, out=tmp_path / "whole", precision="bfloat16"), demonstrations(held_out=True)
+    )
     steps = 0
     original = Trainer.train_step
 
@@ -38,9 +40,9 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, cameras
 
     monkeypatch.setattr(Trainer, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt, match="step 4"):
-        train_run.train(config(tmp_path), demos)
+        train_run.train(config(tmp_path, precision="bfloat16"), demos)
     monkeypatch.setattr(Trainer, "train_step", original)
-    parts = train_run.train(config(tmp_path), demos)
+    parts = train_run.train(config(tmp_path, precision="bfloat16"), demos)
     assert load_checkpoint(whole).sha256 == load_checkpoint(parts).sha256
     entries = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [2, 4, 6]

@@ -48,7 +48,7 @@ def test_a_pretrained_encoder_is_frozen_and_kept(tmp_path, monkeypatch):
 
 
 def test_pretraining_resumes_exactly(tmp_path, monkeypatch):
-    whole = load_encoder(pretrained(tmp_path, monkeypatch))
+    whole = load_encoder(pretrained(tmp_path, monkeypatch, precision="bfloat16"))
     original = Trainer.train_step
 
     def interrupted(trainer):
@@ -59,9 +59,9 @@ def test_pretraining_resumes_exactly(tmp_path, monkeypatch):
     (tmp_path / "encoder").rename(tmp_path / "whole")
     monkeypatch.setattr(Trainer, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt, match="step 3"):
-        pretrained(tmp_path, monkeypatch)
+        pretrained(tmp_path, monkeypatch, precision="bfloat16")
     monkeypatch.setattr(Trainer, "train_step", original)
-    assert load_encoder(pretrained(tmp_path, monkeypatch)).sha256 == whole.sha256
+    assert load_encoder(pretrained(tmp_path, monkeypatch, precision="bfloat16")).sha256 == whole.sha256
 
 
 def test_views_are_moved_for_the_glimpse_and_recoloured_for_both(tmp_path, monkeypatch):
