@@ -53,8 +53,7 @@ class DynamicEnv(Env):
         self._world = compile_world(task, Quality(samples=suite.options["multisampling"]))
         self._kinematics = Kinematics()
         # Now, not with the first observation: where GL is missing a run must end before it has begun.
-        size = self.spec.cameras[0].height, self.spec.cameras[0].width
-        self._cameras: Cameras | None = Cameras(self._world, *size)
+        self._cameras: Cameras | None = Cameras(self._world, suite.image_size, suite.image_size)
         self._studio = Studio(task, self._world)
         self._episode: Episode | None = None
 

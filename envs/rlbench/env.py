@@ -71,8 +71,7 @@ class MujocoEnv(Env):
         self._planner = Planner(self._world)
         self._start = start_posture(self._planner.kinematics)
         # Now, not with the first observation: where GL is missing a run must end before it has begun.
-        size = self.spec.cameras[0].height, self.spec.cameras[0].width
-        self._cameras: Cameras | None = Cameras(self._world, *size)
+        self._cameras: Cameras | None = Cameras(self._world, suite.image_size, suite.image_size)
         self._studio = Studio(task, self._world)
         self._frames: list[np.ndarray] = []
         self._intermediate: list[Observation] = []

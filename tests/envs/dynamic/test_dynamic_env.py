@@ -147,6 +147,14 @@ def test_pictures_for_people_show_the_carts_where_they_are(blind):
     assert np.abs(env.picture("opposite", 64, 64) - before).max() > 50
 
 
+def test_a_suite_without_cameras_plays_the_same_motion(dynamic, make_dynamic):
+    episode = Episode("dynamic", "conveyor_pick", 1, 1_000_000)
+    unseen = dataclasses.replace(dynamic, cameras=()).make("conveyor_pick")
+    assert not unseen.reset(episode)["images"]
+    assert np.array_equal(play(unseen, episode), play(make_dynamic("conveyor_pick"), episode))
+    unseen.close()
+
+
 def test_wrong_requests_are_refused(dynamic, make_dynamic):
     for variation in (-1, 4):
         with pytest.raises(InputError, match=r"has variations 0\.\.3"):
