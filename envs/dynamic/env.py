@@ -72,7 +72,7 @@ class DynamicEnv(Env):
         task.paint(world, episode.variation, rng)
         if task.tool is not None:
             world.place(task.tool, Pose(start.position, Rotation.identity()))
-        self._servo = Servo(world, self._kinematics, self._attach, start, task.tool)
+        self._servo = Servo(world, self._kinematics, self._attach, start, task.tool, task.farthest)
         world.step(_SETTLE_STEPS)
         world.forward()
         task.drive(world, 0.0)

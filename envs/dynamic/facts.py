@@ -11,7 +11,7 @@ from envs.suite import Suite
 from model.actions import POSITION_EEF
 
 # Raise whenever a change could move a number.
-ADAPTER_VERSION = 2
+ADAPTER_VERSION = 3
 # Positions alone, and no clock: with the time since the start, a place would tell a speed.
 PROPRIOCEPTION = WITH_TIME[: WITH_TIME.index("time")]
 

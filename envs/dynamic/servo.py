@@ -39,7 +39,9 @@ class Servo:
         set_point: Tip pose that the joints are sent to.
     """
 
-    def __init__(self, world: World, kinematics: Kinematics, attach: bool, start: Pose, tool: str | None) -> None:
+    def __init__(
+        self, world: World, kinematics: Kinematics, attach: bool, start: Pose, tool: str | None, farthest: float
+    ) -> None:
         """Puts the arm into its start posture, at once and without physics.
 
         Args:
@@ -48,6 +50,7 @@ class Servo:
             attach: A closing gripper welds a graspable object that both fingers touch; False leaves it to friction.
             start: Tip pose.
             tool: Free body that is mounted on the hand where it is now; the gripper stays closed then.
+            farthest: x that targets are pulled back to where they are beyond, m.
 
         Raises:
             SimulatorError: The arm cannot reach the start pose.
@@ -57,6 +60,7 @@ class Servo:
             raise SimulatorError("the start pose is out of reach")
         self._world, self._kinematics, self._attach, self._tool = world, kinematics, attach, tool
         self._joints = joints
+        self._high = np.minimum(TARGET_HIGH, (farthest, np.inf, np.inf))
         self.open = tool is None
         self.set_point = kinematics.tip(joints)
         self._fingers = FINGER_OPEN if self.open else 0.0
@@ -104,7 +108,7 @@ class Servo:
     def _advance(self, target: Pose) -> None:
         """Moves the set point by a tick."""
         now = self.set_point
-        way = np.clip(target.position, TARGET_LOW, TARGET_HIGH) - now.position
+        way = np.clip(target.position, TARGET_LOW, self._high) - now.position
         turn = (target.rotation * now.rotation.inv()).as_rotvec()
         way *= _share(float(np.linalg.norm(way)), TIP_SPEED * _TICK_S)
         turn *= _share(float(np.linalg.norm(turn)), TIP_TURN * _TICK_S)

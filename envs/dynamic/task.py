@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from envs.dynamic.cameras import cameras_xml
-from envs.dynamic.servo import CONTROL_HZ
+from envs.dynamic.servo import CONTROL_HZ, TARGET_HIGH
 from envs.rlbench.blueprint import Blueprint
 from envs.rlbench.palette import PALETTE
 from envs.rlbench.pose import Pose
@@ -52,6 +52,7 @@ class DynamicTask(Blueprint):
         variations: One for each colour.
         start: Tip position at the start, m.
         tool: Free body mounted on the hand, if any: it is put at the tip, and the gripper stays closed.
+        farthest: x that the tip does not go beyond, whatever it is sent to, m.
         hold_s: How long `achieved` must hold without a break, s.
     """
 
@@ -59,6 +60,7 @@ class DynamicTask(Blueprint):
     variations: ClassVar[int] = len(COLORS)
     start: ClassVar[tuple[float, float, float]] = (0.25, 0.0, 1.0)
     tool: ClassVar[str | None] = None
+    farthest: ClassVar[float] = TARGET_HIGH[0]
     hold_s: ClassVar[float]
 
     def bodies(self) -> str:

@@ -11,9 +11,9 @@ from envs.rlbench.world import World
 SPEED = (0.26, 0.38)  # m/s towards the robot
 ACROSS = (0.10, 0.26)  # m/s to the left or right
 _FROM, _TO = 0.70, 0.24  # m: x where the balls start and where the catcher is at first
-_MEET = 0.44  # m: x up to which the expert goes to meet them
-_BEFORE, _INSIDE = 0.22, 0.04  # m from the catcher's back to the ball: while it is beside the catcher, and in it
-_ALIGNED = 0.02  # m across: the catcher can go round the ball
+_INSIDE, _BEFORE = 0.04, 0.16  # m from the catcher's back to the ball: in it, and while it is beside the catcher
+_NEAR = (0.16, 0.24)  # m before the catcher's back: here the expert keeps `_BEFORE`, further out it need not
+_ACROSS = (0.015, 0.05)  # m across: aligned; beside
 _RADIUS = 0.030  # m
 _WIDEST = 0.30  # m: y where the ball reaches the catcher's back, at most
 _ASIDE = 0.115  # m: and at least, from its mouth on: else waiting would do
@@ -32,6 +32,7 @@ class BallIntercept(DynamicTask):
     graspable = ("catcher",)
     tool = "catcher"
     start = (_TO, 0.0, TABLE + _TIP)
+    farthest = 0.40
     hold_s = 0.5
 
     def scene(self) -> str:
@@ -94,11 +95,11 @@ class BallIntercept(DynamicTask):
         return (f"catch the {color} ball", f"stop the {color} ball with the catcher")
 
     def expert(self, world: World) -> Command:
-        """Keeps before the ball as it comes, goes round it once aligned, and stays where it is once the ball is in."""
+        """Goes to the ball, round it where the catcher is beside it, and stays where it is once the ball is in."""
         ball, tip, height = world.pose("ball0").position, world.tip.position, TABLE + _TIP
         if self.achieved(world):
             return Command(np.array([tip[0], tip[1], height]), open=False)
         x, y, _ = ball + self._velocity * TICK_S
-        aligned = bool(abs(ball[1] - tip[1]) < _ALIGNED)
-        x = np.clip(x - (_INSIDE if aligned else _BEFORE), _TO, _MEET)
-        return Command(np.array([x, y, height]), open=False, on_the_way=not aligned or bool(ball[0] > x + _BEFORE))
+        beside = np.interp(abs(ball[1] - tip[1]), _ACROSS, (0.0, 1.0)) * np.interp(ball[0] - tip[0], _NEAR, (1.0, 0.0))
+        x = max(x - _INSIDE - beside * (_BEFORE - _INSIDE), _TO)
+        return Command(np.array([x, y, height]), open=False, on_the_way=bool(ball[0] - tip[0] > _DEEP))
