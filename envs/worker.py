@@ -191,7 +191,8 @@ class _Worker:
 
     def _make_policy(self) -> Policy:
         if self._policy is None:
-            self._policy = make_policy(self._plan.policy, self._plan.checkpoint, self._plan.device, self._plan.nfe)
+            plan = self._plan
+            self._policy = make_policy(plan.policy, plan.checkpoint, plan.device, plan.nfe, plan.suite.name)
             # A sum over threads depends on their number: one thread, whatever the number of workers and of cores.
             if (torch := sys.modules.get("torch")) is not None:
                 torch.set_num_threads(1)

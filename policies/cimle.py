@@ -1,7 +1,5 @@
 """The cIMLE policy, a control: one forward pass, trained on the nearest of several samples."""
 
-from pathlib import Path
-
 from policies.trained import TrainedPolicy
 
 
@@ -9,4 +7,3 @@ class CimlePolicy(TrainedPolicy):
     """Trained with `--objective cimle`."""
 
     objective = "cimle"
-    default_checkpoint = Path(__file__).parent / "checkpoints" / "rlbench18_cimle.safetensors"

@@ -1,7 +1,5 @@
 """The diffusion policy: DDPM with 100 forward passes, or DDIM with fewer (`--nfe 10`)."""
 
-from pathlib import Path
-
 from policies.trained import TrainedPolicy
 
 
@@ -9,4 +7,3 @@ class DiffusionPolicy(TrainedPolicy):
     """Trained with `--objective diffusion`."""
 
     objective = "diffusion"
-    default_checkpoint = Path(__file__).parent / "checkpoints" / "rlbench18_diffusion.safetensors"

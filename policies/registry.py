@@ -86,7 +86,13 @@ def takes(factory: Callable[..., Any], parameter: str) -> bool:
     return parameter in inspect.signature(factory).parameters
 
 
-def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu", nfe: int | None = None) -> Policy:
+def make_policy(
+    name: str,
+    checkpoint: str | None = None,
+    device: str = "cpu",
+    nfe: int | None = None,
+    suite: str | None = None,
+) -> Policy:
     """Builds a policy.
 
     Args:
@@ -94,6 +100,8 @@ def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu", n
         checkpoint: Weights; handed to constructors that have a parameter `checkpoint`.
         device: "cpu", "cuda", ...; handed to constructors that have a parameter `device`.
         nfe: Forward passes of a sample; handed to constructors that have a parameter `nfe`. None for its own choice.
+        suite: Name of the suite that is played; handed to constructors that have a parameter `suite`, such as those
+            of the trained policies, which have default weights for some suites.
 
     Raises:
         InputError: No such policy, it takes no checkpoint or number of passes but one is given, or what is named is
@@ -107,6 +115,8 @@ def make_policy(name: str, checkpoint: str | None = None, device: str = "cpu", n
         raise InputError(f"policy {name!r} takes no checkpoint: leave --checkpoint out.")
     if takes(factory, "device"):
         arguments["device"] = device
+    if suite is not None and takes(factory, "suite"):
+        arguments["suite"] = suite
     if nfe is not None:
         if not takes(factory, "nfe"):
             raise InputError(f"policy {name!r} has no number of forward passes to choose: leave --nfe out.")

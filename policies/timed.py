@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from envs.spec import InputError, Observation, TaskSpec
-from model.checkpoint import CheckpointFacts, load_checkpoint, read_facts
+from model.checkpoint import CheckpointFacts, load_checkpoint
 from model.network import fresh_network, parameter_count
 from model.objectives import load_objective
 from model.observation import EncoderOutput, ObservationBatch
@@ -16,6 +16,7 @@ from model.qwen.encoder import QwenEncoder
 from policies.base import Policy, check_compatible
 from policies.network_policy import NetworkPolicy
 from policies.registry import find_policy, make_policy
+from policies.shipped import shipped_checkpoint
 from policies.trained import TrainedPolicy
 from policies.untrained import small_facts, trained_for
 
@@ -113,11 +114,10 @@ def _small(
     if kind is None:
         return Built(make_policy(name, device=device, nfe=nfe), "none")
     try:
-        usable = read_facts(kind.default_checkpoint).training.get("suite") == task.suite
+        loaded = load_checkpoint(shipped_checkpoint(task.suite, kind.objective), kind.objective)
     except InputError:
-        usable = False  # there is none, or it is of another version of this program
-    if usable:
-        loaded = load_checkpoint(kind.default_checkpoint, kind.objective)
+        pass  # there is none, or it is of another version of this program
+    else:
         return Built(NetworkPolicy(loaded.facts, loaded.network, device, nfe, loaded.sha256, dtype), "checkpoint")
     facts = small_facts(load_objective(kind.objective), task, like)
     return Built(NetworkPolicy(facts, fresh_network(facts.network, 0), device, nfe, dtype=dtype), "random")

@@ -1,7 +1,6 @@
 """Policies with random weights, for timing: the sizes are the real ones, and weights do not change latency."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from model.objectives.base import Objective, options_of
 from model.qwen.config import QwenConfig
 from model.text import Vocabulary
 from model.trunk import BASE, TrunkConfig
+from policies import shipped
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
 INSTRUCTION = "put the red block into the left drawer and close it"
 _ROOM = 24  # words of an instruction, where no checkpoint says how many
 
@@ -97,7 +96,7 @@ def _for_objective(trunk: TrunkConfig, objective: Objective) -> TrunkConfig:
 
 def trained_for(suite: str) -> CheckpointFacts | None:
     """Facts of a shipped checkpoint of the small network for the suite; None where there is none that can be read."""
-    for path in sorted(CHECKPOINTS.glob("*.safetensors")):
+    for path in sorted(shipped.CHECKPOINTS.glob("*.safetensors")):
         try:
             facts = read_facts(path)
         except InputError:

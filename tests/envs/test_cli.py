@@ -71,6 +71,7 @@ BAD = {
     "--resume --out None": "add --out",
     "--out a.json": ".jsonl",
     "--policy zero --checkpoint weights": "takes no checkpoint",
+    "--policy drifting": "no weights of drifting for suite mock",
 }
 
 

@@ -12,8 +12,7 @@ from model.network import fresh_network, parameter_count
 from model.objectives import load_objective
 from model.qwen.config import QwenConfig
 from model.qwen.tokens import QWEN_PROMPT
-from policies import timed_base, untrained
-from policies.drifting import DriftingPolicy
+from policies import shipped, timed_base, untrained
 from policies.timed import KeptFeatures, context_tokens, described, small_lineup
 from policies.timed_base import Backbone, base_lineup
 from policies.untrained import small_facts, synthetic_observation, synthetic_task
@@ -24,8 +23,7 @@ VIEWS = synthetic_task(2, 48)
 
 @pytest.fixture(autouse=True)
 def no_shipped_checkpoints(monkeypatch, tmp_path):
-    monkeypatch.setattr(untrained, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(DriftingPolicy, "default_checkpoint", tmp_path / "drifting.safetensors")
+    monkeypatch.setattr(shipped, "CHECKPOINTS", tmp_path)
     return tmp_path
 
 
@@ -55,7 +53,7 @@ def test_the_shipped_checkpoint_is_used_and_gives_the_others_its_sizes(no_shippe
     facts = small_facts(load_objective("drifting"), MOCK)
     trunk = replace(facts.network.trunk, width=32, heads=4, blocks=2, ffn=24, horizon=3)
     facts = replace(facts, network=replace(facts.network, trunk=trunk), training={"suite": "mock"})
-    path = no_shipped_checkpoints / "drifting.safetensors"
+    path = no_shipped_checkpoints / "mock_drifting.safetensors"
     sha = save_checkpoint(path, facts, fresh_network(facts.network, 0).state_dict())
     lineup = small_lineup([("drifting", None), ("diffusion", 5)], MOCK, "cpu", torch.bfloat16)
     drifting, diffusion = lineup.entries

@@ -8,7 +8,7 @@ from envs.spec import Camera, InputError, TaskSpec
 from model.actions import EMBODIMENTS, KEYFRAME_EEF
 from model.anchor import from_offsets
 from model.cameras import CameraModel
-from model.checkpoint import CheckpointFacts, save_checkpoint
+from model.checkpoint import CheckpointFacts, file_sha256, save_checkpoint
 from model.encoder import EncoderConfig
 from model.network import Network, NetworkConfig, fresh_network
 from model.normalize import Normalizer
@@ -17,6 +17,7 @@ from model.objectives.base import options_of
 from model.observation import ObservationBatch
 from model.text import Vocabulary
 from model.trunk import TrunkConfig
+from policies import shipped
 from policies.drifting import DriftingPolicy
 from policies.registry import make_policy
 
@@ -216,6 +217,22 @@ def test_what_does_not_fit_is_refused(checkpoint, tmp_path):
         policy.reset(spec(proprioception=("time", *TIP)), 0)
     with pytest.raises(InputError, match=r"16 x 16"):
         policy.reset(spec(cameras=(Camera("front", 16, 16), Camera("wrist", 32, 32))), 0)
+
+
+def test_a_suite_has_its_own_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "CHECKPOINTS", tmp_path)
+    make_checkpoint(tmp_path / "toy_drifting.safetensors", True)
+    make_checkpoint(tmp_path / "toy_wide_drifting.safetensors", False)
+    toy, wide = (make_policy("drifting", suite=suite) for suite in ("toy", "toy_wide"))
+    assert toy.info.checkpoint_sha256 == file_sha256(tmp_path / "toy_drifting.safetensors")
+    assert wide.info.checkpoint_sha256 == file_sha256(tmp_path / "toy_wide_drifting.safetensors")
+    given = make_policy("drifting", str(tmp_path / "toy_wide_drifting.safetensors"), suite="toy")
+    assert given.info.checkpoint_sha256 == wide.info.checkpoint_sha256
+    with pytest.raises(InputError, match=r"drifting for suite other .*\(for toy and toy_wide they do\).*--suite other"):
+        make_policy("drifting", suite="other")
+    with pytest.raises(InputError, match=r"flow for suite toy ship with the repository\. Train one with"):
+        make_policy("flow", suite="toy")
+    assert make_policy("zero", suite="toy").info.name == "zero"
 
 
 NFE = {"drifting": 1, "mse": 1, "cimle": 1, "hybrid_queue": 1, "flow": 10, "diffusion": 100}
