@@ -54,7 +54,10 @@ def versus_paths(out: Path | None, suite: str, policies: Sequence[str]) -> list[
     """
     names = [file_name(policy) for policy in policies]
     if len(set(names)) < len(names):
-        raise InputError(f"{' and '.join(policies)} would both write {names[0]}.jsonl: give one of them another name.")
+        raise InputError(
+            f"{' and '.join(policies)} would both write {names[0]}.jsonl: play them one by one with --policy, and "
+            "compare their records with results.compare."
+        )
     folder = out or Path("runs") / suite / "_vs_".join(names) / _stamp()
     if folder.suffix == ".jsonl" or folder.is_file():
         raise InputError(f"with --until, --out is the folder of both records, not a file, got {out}.")

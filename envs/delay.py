@@ -7,6 +7,7 @@ Examples:
 - python -m envs.delay --suite mock_servo --policies expert zero --latencies none 50ms 100ms 200ms
 - python -m envs.delay --suite rlbench18 --policies drifting flow --latencies none 1s --tasks turn_tap --workers 2
 - python -m envs.delay --suite rlbench18 --policies drifting --latencies none measured --device cuda
+- python -m envs.delay --suite dynamic --policies drifting flow=runs/train/flow/checkpoint.safetensors
 """
 
 import shlex
@@ -25,7 +26,7 @@ from envs.runner import Evaluation, EvaluationPlan
 from envs.spec import InputError
 from envs.suite import load_suite
 from envs.worker import WorkerPlan
-from policies.registry import policy_target
+from policies.named import read_policy
 from results.delay import DelayPoint, DelaySweep, delay_table, write_sweep
 from results.provenance import circumstances
 from results.records import Run, percentiles
@@ -38,7 +39,7 @@ class Config:
     suite: str
     """Name of a suite, or path of a suite's YAML file."""
     policies: tuple[str, ...]
-    """Policies, as for envs.run."""
+    """Policies, as for envs.run --policy; flow:1 for other forward passes, flow=CHECKPOINT for other weights."""
     latencies: tuple[str, ...] = ("none", "50ms", "100ms", "200ms", "400ms")
     """Times of a call, as for envs.run --latency: none, measured, 120ms, timing:FILE, trace:FILE."""
     tasks: tuple[str, ...] = ()
@@ -63,7 +64,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Cell:
-    """A policy and a latency, as named, and their evaluation."""
+    """A policy and a latency, as they are called, and their evaluation."""
 
     policy: str
     latency: str
@@ -84,27 +85,39 @@ def make_cells(config: Config, out: Path) -> list[Cell]:
             raise InputError(f"--{option} names one twice: name each once.")
     if not config.policies or not config.latencies:
         raise InputError("there is nothing to play: give --policies and --latencies at least one each.")
-    for policy in config.policies:
-        policy_target(policy)
+    policies = [read_policy(word) for word in config.policies]
+    labels = [policy.label for policy in policies]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            f"two of the policies {', '.join(config.policies)} have one name, which the table could not tell apart: "
+            "sweep them one by one."
+        )
     tasks = [task for task in suite.tasks if task in (config.tasks or suite.tasks)]
     episodes = tuple(episode for task in tasks for episode in suite.episodes(task, config.seeds, config.episodes))
     cells = []
-    for policy in config.policies:
+    for policy in policies:
         for text in config.latencies:
-            latency = parse_latency(text, policy)
             plan = EvaluationPlan(
                 worker=WorkerPlan(
-                    suite, sim, policy, device=config.device, policy_seed=config.policy_seed, latency=latency
+                    suite,
+                    sim,
+                    policy.name,
+                    policy.checkpoint,
+                    config.device,
+                    policy.nfe,
+                    config.policy_seed,
+                    latency=parse_latency(text, policy.label),
                 ),
                 episodes=episodes,
                 seed_block=config.seeds,
-                out=out.with_suffix("") / file_name(policy) / f"{file_name(text)}.jsonl",
+                out=out.with_suffix("") / file_name(policy.label) / f"{file_name(text)}.jsonl",
                 workers=config.workers,
                 resume=config.resume,
-                config=_plain(config) | {"policy": policy, "latency": text},
+                config=_plain(config)
+                | {"policy": policy.name, "nfe": policy.nfe, "checkpoint": policy.checkpoint, "latency": text},
             )
             Evaluation(plan)  # refuses what cannot be before anything is played
-            cells.append(Cell(policy, text, plan))
+            cells.append(Cell(policy.label, text, plan))
     return cells
 
 

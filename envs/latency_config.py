@@ -1,12 +1,11 @@
 """Settings of a latency run."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from envs.spec import InputError
-from policies.registry import policy_target
+from policies.named import read_policy
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,22 @@ class Config:
         return 0 if self.backbone_calls is None else min(self.warmups, max(1, self.backbone_calls // 5))
 
     def named(self) -> list[tuple[str, int | None]]:
-        """The policies, each with its number of forward passes (None for its own)."""
-        found = [re.fullmatch(r"(.+):(\d+)", word) for word in self.policies]
-        return [(m[1], int(m[2])) if m else (word, None) for m, word in zip(found, self.policies, strict=True)]
+        """The policies, each with its number of forward passes (None for its own).
+
+        Raises:
+            InputError: There is no such policy, or it is to have weights of its own.
+        """
+        policies = [read_policy(word) for word in self.policies]
+        if any(policy.checkpoint for policy in policies):
+            raise InputError("times do not depend on the weights: name policies without a checkpoint.")
+        return [(policy.name, policy.nfe) for policy in policies]
 
 
 def check(config: Config) -> None:
     """Raises InputError for settings that ask for what does not exist, or contradict each other."""
     if not config.policies:
         raise InputError("there is no policy to time: add --policies drifting, for instance.")
-    for name, _ in config.named():
-        policy_target(name)
+    config.named()
     if min(config.calls, config.threads, config.views) < 1 or config.warmups < 0:
         raise InputError("--calls, --threads and --views must be at least 1, --warmups at least 0.")
     if config.backbone_calls is not None and config.backbone_calls < 1:

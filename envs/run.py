@@ -8,6 +8,7 @@ Examples:
 - python -m envs.run --suite rlbench18 --policy drifting --sim coppeliasim --demos /data/peract/test
 - python -m envs.run --suite mock_servo --policy expert --latency 120ms
 - python -m envs.run --suite rlbench18 --until "drifting vs flow"
+- python -m envs.run --suite dynamic --until "drifting vs flow:1=runs/train/flow/checkpoint.safetensors"
 """
 
 import shlex
@@ -25,6 +26,7 @@ from envs.runner import EvaluationPlan
 from envs.spec import InputError
 from envs.suite import Suite, load_suite
 from envs.worker import WorkerPlan
+from policies.named import NamedPolicy, read_policy
 from policies.registry import policy_target
 
 
@@ -35,14 +37,16 @@ class Config:
     suite: str
     """Name of a suite, or path of a suite's YAML file."""
     policy: str | None = None
-    """zero, random, expert, replay; drifting, diffusion, flow, mse, cimle, hybrid_queue; or your own module:Class."""
+    """zero, random, expert, nearest, replay, chase (suite dynamic); drifting, diffusion, flow, mse, cimle,
+    hybrid_queue; or your own module:Class."""
     until: str | None = None
-    """Instead of --policy: two policies, such as "drifting vs flow". Both play the same episodes, a round of one of
-    every task at a time, and stop as soon as one is shown to be better, at the latest after --episodes a task."""
+    """Instead of --policy: two policies, such as "drifting vs flow", with other weights or forward passes as in
+    "drifting=FILE vs flow:1=FILE". Both play the same episodes, a round of one of every task at a time, and stop as
+    soon as one is shown to be better, at the latest after --episodes a task."""
     alpha: float | None = None
     """With --until: chance, at most, of calling one better when they are equal; by default 0.05."""
     checkpoint: str | None = None
-    """Weights of the policy; by default the policy's own choice."""
+    """Weights of the policy; by default those that ship for the suite, where some do."""
     tasks: tuple[str, ...] = ()
     """Tasks to run; by default all of the suite's."""
     episodes: int | None = None
@@ -91,7 +95,9 @@ def make_plans(config: Config) -> list[EvaluationPlan]:
         raise InputError('nothing to evaluate: add --policy NAME, or two policies as in --until "drifting vs flow".')
     if config.alpha is not None:
         raise InputError("--alpha says when --until may stop: leave it out, or add --until.")
-    return [_make_plan(config, suite, config.policy, record_path(config.out, suite.name, config.policy))]
+    policy_target(config.policy)
+    policy = NamedPolicy(config.policy, config.nfe, config.checkpoint)
+    return [_make_plan(config, suite, policy, record_path(config.out, suite.name, policy.name))]
 
 
 def _versus_plans(config: Config, until: str, suite: Suite) -> list[EvaluationPlan]:
@@ -101,24 +107,24 @@ def _versus_plans(config: Config, until: str, suite: Suite) -> list[EvaluationPl
 
     if config.policy is not None:
         raise InputError("--until names its two policies itself: leave --policy out.")
-    for name, value in (("checkpoint", config.checkpoint), ("nfe", config.nfe)):
+    for name, value, form in (
+        ("checkpoint", config.checkpoint, "drifting=FILE vs flow=FILE"),
+        ("nfe", config.nfe, "flow:10 vs flow:1"),
+    ):
         if value is not None:
-            raise InputError(
-                f"--{name} would be that of both policies of --until: leave it out, or give a policy of your own "
-                "(module:Class) that has it built in."
-            )
+            raise InputError(f'--{name} would be that of both policies: name each one\'s in --until, as in "{form}".')
     alpha = SIGNIFICANCE if config.alpha is None else config.alpha
     if not 0 < alpha < 1:
         raise InputError(f"--alpha must lie between 0 and 1, got {alpha:g}.")
-    names = parse_versus(until)
-    config = replace(config, until=" vs ".join(names), alpha=alpha)
-    paths = versus_paths(config.out, suite.name, names)
-    return [_make_plan(config, suite, name, path) for name, path in zip(names, paths, strict=True)]
+    words = parse_versus(until)
+    policies = [read_policy(word) for word in words]
+    config = replace(config, until=" vs ".join(words), alpha=alpha)
+    paths = versus_paths(config.out, suite.name, [policy.label for policy in policies])
+    return [_make_plan(config, suite, policy, path) for policy, path in zip(policies, paths, strict=True)]
 
 
-def _make_plan(config: Config, suite: Suite, policy: str, out: Path) -> EvaluationPlan:
+def _make_plan(config: Config, suite: Suite, policy: NamedPolicy, out: Path) -> EvaluationPlan:
     """The evaluation of one policy, whose record goes to `out`."""
-    policy_target(policy)
     if config.quick and config.episodes is not None:
         raise InputError("--quick and --episodes contradict each other: leave one out.")
     if len(set(config.tasks)) < len(config.tasks):
@@ -133,9 +139,11 @@ def _make_plan(config: Config, suite: Suite, policy: str, out: Path) -> Evaluati
     if demos is not None:
         suite, stored = suite.with_demos(sim, demos, episodes)
         episodes = tuple(stored)
-    latency = parse_latency(config.latency, policy if config.nfe is None else f"{policy}-{config.nfe}")
+    latency = parse_latency(config.latency, policy.label)
     resolved = asdict(config) | {
-        "policy": policy,
+        "policy": policy.name,
+        "checkpoint": policy.checkpoint,
+        "nfe": policy.nfe,
         "tasks": tasks,
         "episodes": len(episodes) // len(tasks),
         "sim": sim,
@@ -152,10 +160,10 @@ def _make_plan(config: Config, suite: Suite, policy: str, out: Path) -> Evaluati
         worker=WorkerPlan(
             suite=suite,
             sim=sim,
-            policy=policy,
-            checkpoint=config.checkpoint,
+            policy=policy.name,
+            checkpoint=policy.checkpoint,
             device=config.device,
-            nfe=config.nfe,
+            nfe=policy.nfe,
             policy_seed=config.policy_seed,
             videos=videos_folder(out) if config.video else None,
             demos=demos,

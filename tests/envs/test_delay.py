@@ -70,11 +70,23 @@ def test_under_keyframe_control_the_table_says_what_a_delay_is(out, capsys):
     assert swept.control_hz is None and swept.tick_hz == 50 and swept.points[0].ticks["p50"] == 50
 
 
+def test_policies_have_weights_and_passes_of_their_own(out):
+    words = ("zero", "flow:1=flow.safetensors", "flow=flow.safetensors")
+    cells = delay.make_cells(delay.Config("mock_servo", words, ("none", "50ms")), out)
+    assert [cell.policy for cell in cells] == ["zero", "zero", "flow-1", "flow-1", "flow", "flow"]
+    last = cells[3].plan
+    assert (last.worker.policy, last.worker.nfe, last.worker.checkpoint) == ("flow", 1, "flow.safetensors")
+    assert last.config["policy"] == "flow" and last.out.parent.name == "flow-1"
+
+
 BAD = {
     "--latencies none H200": "unknown --latency 'H200'",
     "--latencies 50ms 50ms": "--latencies names one twice",
     "--policies expert expert": "--policies names one twice",
     "--policies exprt": "Did you mean 'expert'",
+    "--policies flow=a.safetensors flow=b.safetensors": "have one name",
+    "--policies drifting=a.safetensors": "there is no checkpoint a.safetensors",
+    "--policies zero=a.safetensors": "takes no checkpoint",
     "--tasks folow": "Did you mean 'follow'",
     "--episodes 0": "--episodes must lie between",
     "--latencies measured --workers 2": "--latency measured needs --workers 1",

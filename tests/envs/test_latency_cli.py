@@ -10,6 +10,7 @@ from envs import latency
 from envs.latency import main
 from envs.latency_config import Config
 from envs.latency_progress import LatencyProgress
+from envs.spec import InputError
 from envs.timing import Subject, Timing
 from policies import untrained
 from policies.zero import ZeroPolicy
@@ -158,6 +159,8 @@ def test_settings_are_resolved():
         ("mine.policies:Mine", None),
         ("mine.policies:Mine", 4),
     ]
+    with pytest.raises(InputError, match="times do not depend on the weights"):
+        Config(("drifting=weights.safetensors",)).named()
     assert (config.precision, config.compiled, config.backbone_use) == ("float32", "off", "in every call")
     base = replace(config, size="base", backbone_calls=10, compile=True, cuda_graphs=True)
     assert (base.precision, base.compiled, base.backbone_use) == ("bfloat16", "reduce-overhead", "apart")

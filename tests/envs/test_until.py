@@ -9,7 +9,7 @@ from test_cli import ROOT, start, wait_for_lines
 from test_runner import Silent, plan, results
 
 import envs.progress
-from envs.run import main
+from envs.run import Config, main, make_plans
 from envs.runner import Evaluation
 from envs.spec import InputError
 from envs.suite import load_suite
@@ -254,8 +254,9 @@ BAD = {
     "--until expert|vs|expert": "names one twice",
     "--until expert|vs|zeroo": "Did you mean 'zero'",
     "--until expert|vs|zero --policy expert": "leave --policy out",
-    "--until expert|vs|zero --checkpoint weights": "--checkpoint would be that of both",
-    "--until expert|vs|zero --nfe 4": "--nfe would be that of both",
+    "--until expert|vs|zero --checkpoint weights": "--checkpoint would be that of both policies: name each one's",
+    "--until expert|vs|zero --nfe 4": "--nfe would be that of both policies: name each one's in --until, as in",
+    "--until expert|vs|flow=no.safetensors": "there is no checkpoint no.safetensors",
     "--until expert|vs|zero --alpha 0": "--alpha must lie between 0 and 1, got 0",
     "--until expert|vs|zero --alpha 1": "--alpha must lie between 0 and 1, got 1",
     "--until expert|vs|zero --alpha nan": "--alpha must lie between 0 and 1, got nan",
@@ -263,7 +264,7 @@ BAD = {
     "--until expert|vs|zero --out a.jsonl": "--out is the folder of both records",
     "--until expert|vs|zero --episodes 0": "--episodes must lie between",
     "--until expert|vs|zero --workers 0": "--workers must be at least 1",
-    "--until a:b|vs|a_b": "would both write a_b.jsonl",
+    "--until a:b|vs|a:b=weights": "would both write a_b.jsonl",
     f"--until zero|vs|{__name__}:Missing": "no weights: download them",
     "--policy expert --alpha 0.1": "--alpha says when --until may stop",
 }
@@ -278,6 +279,16 @@ def test_bad_input_is_told_and_nothing_is_written(tmp_path, monkeypatch, capsys,
     assert BAD[bad] in printed.err
     assert printed.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_policies_have_weights_and_passes_of_their_own(tmp_path):
+    both = make_plans(Config("mock", until="drifting=d.safetensors vs flow:1=f.safetensors", out=tmp_path))
+    assert [(p.worker.policy, p.worker.nfe, p.worker.checkpoint) for p in both] == [
+        ("drifting", None, "d.safetensors"),
+        ("flow", 1, "f.safetensors"),
+    ]
+    assert [p.out.name for p in both] == ["drifting.jsonl", "flow-1.jsonl"]
+    assert (both[1].config["nfe"], both[1].config["checkpoint"]) == (1, "f.safetensors")
 
 
 def test_two_protocols_are_refused_before_anything_is_played(tmp_path, capsys):
