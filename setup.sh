@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 TORCH=2.13.0
+MUJOCO=4.0.0 # the one of the committed records: the version is part of the protocol
 CPU_INDEX=https://download.pytorch.org/whl/cpu
 VENV=${VENV:-.venv}
 SYSTEM_PACKAGES=(libegl1 libegl-mesa0 libgl1 libopengl0 libgl1-mesa-dri)
@@ -74,7 +75,7 @@ install_packages() {
     "$VENV/bin/python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '$TORCH')" 2>/dev/null ||
         install_torch
     say "installing the benchmark and its packages"
-    "$VENV/bin/pip" install --quiet -e ".[$1]"
+    "$VENV/bin/pip" install --quiet -e ".[$1]" "mujoco==$MUJOCO"
     printf '%s\n' "$wanted" >"$mark"
 }
 

@@ -38,7 +38,7 @@ class Config:
     tasks: tuple[str, ...] = ()
     """Tasks to explain; by default all of the record's."""
     episodes: tuple[str, ...] = ()
-    """Ids of episodes to explain, such as close_jar/v001/s2000004; by default all that failed."""
+    """Ids of episodes to explain, such as turn_tap/v001/s2000000; by default all that failed."""
     workers: int = 1
     """Processes, one simulator each."""
     rerun: bool = False

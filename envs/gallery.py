@@ -33,14 +33,19 @@ class Config:
     """Name of a suite, or path of a suite's YAML file."""
     tasks: tuple[str, ...] = ()
     """Tasks to draw; by default all of the suite's, and only then an overview of all as well."""
-    out: Path = Path("docs/gallery")
-    """Folder of the pictures: <task>.png and overview.png."""
+    out: Path | None = None
+    """Folder of the pictures, <task>.png and overview.png; by default runs/gallery/<suite>."""
     seed_block: Literal["train", "validation", "test"] = "train"
     """Block of seeds whose first episode is shown, and the first one of another variation."""
     size: int = 256
     """Height and width of each camera's picture, pixels."""
     sim: str | None = None
     """Simulator back end; by default the suite's first."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures go."""
+        return self.out or Path("runs/gallery") / Path(self.suite).stem
 
 
 def play(env: Env, episode: Episode, size: int, other: Episode | None = None) -> Scene:
@@ -102,8 +107,8 @@ def draw_gallery(config: Config) -> int:
         raise InputError("--tasks names a task twice: name each once.")
     if not _SIZES[0] <= config.size <= _SIZES[1]:
         raise InputError(f"--size must lie between {_SIZES[0]} and {_SIZES[1]}, got {config.size}.")
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"--out {config.out} is a file: name a folder.")
+    if config.folder.exists() and not config.folder.is_dir():
+        raise InputError(f"--out {config.folder} is a file: name a folder.")
     tasks = [task for task in suite.tasks if task in (config.tasks or suite.tasks)]
     scenes = []
     env: Env | None = None
@@ -121,7 +126,7 @@ def draw_gallery(config: Config) -> int:
         if env is not None:
             env.close()
     if len(scenes) == len(suite.tasks):
-        path = config.out / "overview.png"
+        path = config.folder / "overview.png"
         save(overview(scenes), path)
         print(f"{path}: {len(scenes)} tasks, {path.stat().st_size / 1000:.0f} kB", flush=True)
     return len(tasks) - len(scenes)
@@ -145,7 +150,7 @@ def _play_first(env: Env, suite: Suite, task: str, config: Config) -> Scene:
 
 
 def _save_sheet(config: Config, scene: Scene) -> None:
-    path = config.out / f"{scene.task}.png"
+    path = config.folder / f"{scene.task}.png"
     save(contact_sheet(scene), path)
     outcome = "success" if scene.success else "no success"
     print(f"{path}: {outcome} after {scene.actions} actions, {path.stat().st_size / 1000:.0f} kB", flush=True)

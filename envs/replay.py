@@ -33,7 +33,7 @@ class Config:
     tasks: tuple[str, ...] = ()
     """Tasks to replay; by default all of the record's."""
     episodes: tuple[str, ...] = ()
-    """Ids of episodes to replay, such as turn_tap/v001/s2000004; by default all."""
+    """Ids of episodes to replay, such as turn_tap/v001/s2000000; by default all."""
     workers: int = 1
     """Processes, one simulator each."""
     suite: str | None = None

@@ -130,4 +130,4 @@ def make_policy(
 def _remedy(package: str | None) -> str:
     extras = {"torch": "torch", "safetensors": "torch", "einops": "torch", "mujoco": "sim-mujoco"}
     extra = extras.get((package or "").split(".")[0])
-    return f"pip install 'drifting-vla[{extra}]'" if extra else "install it"
+    return f"pip install -e '.[{extra}]'" if extra else "install it"

@@ -24,6 +24,7 @@ import tyro
 from envs.spec import InputError
 from results.comparison import compare
 from results.comparison_text import as_data, as_text
+from results.labels import labels_of
 from results.locate import find_record
 from results.paired import PairingError
 from results.records import RecordError, Run, read_run
@@ -46,7 +47,7 @@ class Config:
 
 
 def load(names: Sequence[str]) -> list[tuple[str, Run]]:
-    """The runs meant, each with a name of its own: the policy's, or the word it was named by where two share that.
+    """The runs meant, each with a name of its own: see `labels_of`.
 
     Raises:
         InputError: Fewer than two, one of them twice, or no such record.
@@ -62,12 +63,7 @@ def load(names: Sequence[str]) -> list[tuple[str, Run]]:
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a record is named twice: name each once.")
     runs = [read_run(path) for path in paths]
-    policies = [run.header.policy.name for run in runs]
-    labels = [
-        policy if policies.count(policy) == 1 else f"{policy} ({name})"
-        for policy, name in zip(policies, names, strict=True)
-    ]
-    return list(zip(labels, runs, strict=True))
+    return list(zip(labels_of(runs), runs, strict=True))
 
 
 def main(arguments: list[str] | None = None) -> int:

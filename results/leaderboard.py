@@ -139,7 +139,7 @@ class LeaderboardConfig:
 
 def main() -> int:
     """Command line; returns the exit code: 0, 1 (`--check` found a difference), 2 (input)."""
-    config = tyro.cli(LeaderboardConfig, description=__doc__)
+    config = tyro.cli(LeaderboardConfig, description=__doc__, prog="python -m results.leaderboard")
     try:
         made = {config.out / path: text.encode() for path, text in build(config.records).items()}
     except (InputError, RecordError) as error:

@@ -231,7 +231,7 @@ def _write(
 
 def main() -> int:
     """Command line; returns the exit code: 0, 1 (expert or simulator), 2 (input), 130 (interrupted)."""
-    config = tyro.cli(DemoConfig, description=__doc__)
+    config = tyro.cli(DemoConfig, description=__doc__, prog="python -m train.demos")
     try:
         collect(config)
     except InputError as error:

@@ -67,7 +67,7 @@ def _event_writer(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         print(
-            f"no TensorBoard events, only metrics.jsonl ({error}). To have both: pip install 'drifting-vla[torch]'",
+            f"no TensorBoard events, only metrics.jsonl ({error}). To have both: pip install -e '.[torch]'",
             flush=True,
         )
         return None

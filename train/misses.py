@@ -1,4 +1,4 @@
-"""Where an encoder points wrong: a table by task and keyframe, and pictures.
+r"""Where an encoder points wrong: a table by task and keyframe, and pictures.
 
     python -m train.misses --checkpoint policies/checkpoints/rlbench18_drifting.safetensors --data data/validation
     python -m train.misses --checkpoint runs/train/encoder/encoder.safetensors --data data/validation \

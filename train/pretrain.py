@@ -1,4 +1,4 @@
-"""Pre-trains the encoder that all objectives share.
+r"""Pre-trains the encoder that all objectives share.
 
     python -m train.pretrain --suite rlbench18
     python -m train.pretrain --suite rlbench18 --validation data/rlbench18_validation --steps 8000

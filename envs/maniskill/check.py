@@ -3,6 +3,7 @@
 python -m envs.maniskill.check
 """
 
+import argparse
 import sys
 
 from envs.maniskill import expert, install
@@ -11,6 +12,7 @@ from envs.spec import InputError
 
 def main() -> int:
     """Prints the result; returns 0 where the suites can run, 2 where not."""
+    argparse.ArgumentParser("python -m envs.maniskill.check", description=__doc__).parse_args()
     try:
         version = install.version()
         install.check_driver()

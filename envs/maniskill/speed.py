@@ -151,7 +151,7 @@ def row(task: str, views: int, seconds: Float[np.ndarray, "workers rounds 2 2"],
 
 def main() -> int:
     """Prints a table; returns 0, 1 (simulator) or 2 (input)."""
-    config = tyro.cli(SpeedConfig, description=__doc__)
+    config = tyro.cli(SpeedConfig, description=__doc__, prog="python -m envs.maniskill.speed")
     try:
         suite = load_suite(config.suite)
         suite.check_tasks(config.tasks)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from envs.spec import InputError
+from results.labels import labels_of
 from results.locate import find_record
 from results.page.diagnosis import Explanation, explanations
 from results.records import INVALID_ACTION, RECORDS_DIR, EpisodeRecord, Run, percentiles, read_run
@@ -164,7 +165,7 @@ def load_page(names: Sequence[str], partial: bool = False) -> Page:
         run = read_run(path)
         _check(run, runs[0] if runs else run, partial)
         runs.append(run)
-    labelled = enumerate(zip(runs, _labels(runs), strict=True))
+    labelled = enumerate(zip(runs, labels_of(runs), strict=True))
     return Page(tuple(ShownRun(run, label, k, explanations(run)) for k, (run, label) in labelled))
 
 
@@ -204,23 +205,6 @@ def _check(run: Run, first: Run, partial: bool) -> None:
             "interruption or a torn write. Let the run go on (python -m envs.run ... --resume), or add --partial to "
             "show what is there."
         )
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """Policy names; where two runs share one, the run's file, folder and at last a number tell them apart."""
-    labels = [run.header.policy.name for run in runs]
-    for addition in (lambda run: run.path.stem, lambda run: run.path.resolve().parent.name):
-        twice = {label for label, count in Counter(labels).items() if count > 1}
-        labels = [
-            f"{label} · {addition(run)}" if label in twice else label for label, run in zip(labels, runs, strict=True)
-        ]
-        if len(set(labels)) == len(labels):
-            return labels
-    counts: Counter[str] = Counter()
-    for k, label in enumerate(labels):
-        counts[label] += 1
-        labels[k] = label if counts[label] == 1 else f"{label} ({counts[label]})"
-    return labels
 
 
 def _ids(run: Run) -> frozenset[str]:

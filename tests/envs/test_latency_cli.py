@@ -147,7 +147,7 @@ def test_without_torch_the_remedy_is_told(tmp_path):
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
-    assert "pip install 'drifting-vla[torch]'" in done.stdout, done.stderr
+    assert "pip install -e '.[torch]'" in done.stdout, done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -60,7 +60,7 @@ def test_entry_points_are_offered(monkeypatch):
 def test_a_missing_package_is_named_with_its_remedy(tmp_path, monkeypatch):
     (tmp_path / "needs_torch.py").write_text("raise ModuleNotFoundError('no', name='torch')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(InputError, match=r"needs the package 'torch': pip install 'drifting-vla\[torch\]'"):
+    with pytest.raises(InputError, match=r"needs the package 'torch': pip install -e '\.\[torch\]'"):
         find_policy("needs_torch:Policy")
 
 

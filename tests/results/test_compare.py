@@ -246,8 +246,7 @@ def test_the_command_prints_text_and_json(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "5/8 = 62.5 % [30.6, 86.3] on these tasks" in text
     assert "; 1 of them errors, counted as failures" in text
-    assert "8 paired episodes of 2 tasks" in text
-    assert f"mine ({one})" in text
+    assert "mine · one and mine · other: 8 paired episodes of 2 tasks" in text
     assert "verdict: withheld: only 87.5 %" in text
 
     assert main([str(one), str(other), "--json"]) == 0

@@ -84,7 +84,7 @@ def test_without_tensorboard_the_log_goes_on(tmp_path, monkeypatch, capsys):
     settings = config(tmp_path)
     run(settings)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "TensorBoard" in line]
-    assert "pip install 'drifting-vla[torch]'" in line
+    assert "pip install -e '.[torch]'" in line
     assert [entry["step"] for entry in entries(settings.folder)] == [2, 4, 6]
     assert not (settings.folder / "tensorboard").exists()
 
