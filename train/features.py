@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor
 
 from model.observation import ObservationBatch
 from train.data import TrainingData
+from train.feature_store import feature_file, read_features, write_features
 from train.lerobot.memory import available_memory
 
 _SHARE = 0.7  # of the free memory that features may take
+_LINE_EVERY_S = 10.0
 
 
 class FeatureCache:
@@ -24,37 +27,44 @@ class FeatureCache:
         data: The frames, as they are: no augmentation of what is computed once.
         batch_size: Frames at a time.
         device: Where to compute; the features stay on the CPU.
+        encoder: File of the encoder's weights, beside which features are kept for other runs; None for features that
+            are only for this one.
 
     Raises:
         MemoryError: They do not fit into the free memory.
     """
 
     def __init__(
-        self, look: Callable[[ObservationBatch], Any], data: TrainingData, batch_size: int, device: str
+        self,
+        look: Callable[[ObservationBatch], Any],
+        data: TrainingData,
+        batch_size: int,
+        device: str,
+        encoder: Path | None = None,
     ) -> None:
-        began, parts = time.monotonic(), []
+        began = time.monotonic()
+        pieces = torch.arange(len(data)).split(batch_size)
         with torch.no_grad():
-            for rows in torch.arange(len(data)).split(batch_size):
-                made = look(data.batch(rows, device).observations)
-                parts.append([_kept(name, tensor) for name, tensor in made._asdict().items()])
-                if len(parts) == 1:
-                    needed = _size(parts[0]) * len(data) / len(rows)
-                    free = available_memory()
-                    if free is not None and needed > _SHARE * free:
-                        raise MemoryError(f"they take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+            made = look(data.batch(pieces[0], device).observations)
+            first = _kept(made)
+            _check_room(first, len(data))
+            file = None if encoder is None else feature_file(encoder, data, batch_size)
+            features = None if file is None else read_features(file, first)
+            if features is not None:
+                how = f"read from {file}"
+            else:
+                features = _all(look, data, pieces, device, first)
+                how = f"{time.monotonic() - began:.0f} s" + (f", {write_features(file, features)}" if file else "")
         self._make: Callable[..., Any] = type(made)
         self._types = [tensor.dtype for tensor in made]
-        self._features = [torch.cat(column) for column in zip(*parts, strict=True)]
-        size = _size(self._features) / 2**30
-        print(f"features of {len(data)} frames: {size:.2f} GiB, {time.monotonic() - began:.0f} s", flush=True)
+        self._features = [features[name] for name in made._fields]
+        print(f"features of {len(data)} frames: {_size(features) / 2**30:.2f} GiB, {how}", flush=True)
 
     @classmethod
-    def if_it_fits(
-        cls, look: Callable[[ObservationBatch], Any], data: TrainingData, batch_size: int, device: str
-    ) -> "FeatureCache | None":
-        """The features, or None and a line that says why."""
+    def if_it_fits(cls, *arguments: Any) -> "FeatureCache | None":
+        """The features, or None and a line that says why. Arguments: those of the class."""
         try:
-            return cls(look, data, batch_size, device)
+            return cls(*arguments)
         except MemoryError as error:
             print(f"features are not kept: {error}. The encoder runs at every step.", flush=True)
             return None
@@ -65,12 +75,39 @@ class FeatureCache:
         return self._make(*(tensor[rows].to(device, dtype) for tensor, dtype in pairs))
 
 
-def _kept(name: str, tensor: Tensor) -> Tensor:
-    tensor = tensor.cpu()
-    if name == "logits" or not tensor.is_floating_point():
-        return tensor
-    return tensor.bfloat16()
+def _all(
+    look: Callable[[ObservationBatch], Any],
+    data: TrainingData,
+    pieces: tuple[Tensor, ...],
+    device: str,
+    first: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    parts, began = [first], time.monotonic()
+    said = began
+    for k, rows in enumerate(pieces[1:], 1):
+        parts.append(_kept(look(data.batch(rows, device).observations)))
+        now = time.monotonic()
+        if now - said > _LINE_EVERY_S:
+            said = now
+            left = (now - began) / k * (len(pieces) - 1 - k) / 60
+            done = int(rows[-1]) + 1
+            print(f"features of the frozen encoder: {done} of {len(data)} frames, {left:.0f} min left", flush=True)
+    return {name: torch.cat([part[name] for part in parts]) for name in first}
 
 
-def _size(tensors: list[Tensor]) -> int:
-    return sum(tensor.element_size() * tensor.numel() for tensor in tensors)
+def _check_room(first: dict[str, Tensor], frames: int) -> None:
+    needed = _size(first) * frames / len(next(iter(first.values())))
+    free = available_memory()
+    if free is not None and needed > _SHARE * free:
+        raise MemoryError(f"they take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+
+
+def _kept(made: Any) -> dict[str, Tensor]:
+    return {
+        name: tensor.cpu() if name == "logits" or not tensor.is_floating_point() else tensor.cpu().bfloat16()
+        for name, tensor in made._asdict().items()
+    }
+
+
+def _size(features: dict[str, Tensor]) -> int:
+    return sum(tensor.element_size() * tensor.numel() for tensor in features.values())

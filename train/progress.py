@@ -22,8 +22,9 @@ class TrainProgress:
     """
 
     def __init__(self, step: int, steps: int, parameters: int, frames: int, shown: bool = True) -> None:
-        self._first, self._steps = step, steps
-        self._began = self._last_line = time.monotonic()
+        self._steps = steps
+        self._first: tuple[int, float] | None = None  # a step that was done, and when; the first one prepares much
+        self._last_line = time.monotonic()
         self._shown = ""
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=not shown)
         resumed = f", from step {step}" if step else ""
@@ -51,9 +52,9 @@ class TrainProgress:
     def advance(self, step: int) -> None:
         """Shows the steps done, their rate and the time left."""
         now = time.monotonic()
-        rate = (step - self._first) / max(now - self._began, 1e-9)
-        left = (self._steps - step) / max(rate, 1e-9) / 60
-        text = f"{rate:.2f} steps/s, {left:.0f} min left"
+        first, began = self._first = self._first or (step, now)
+        rate = (step - first) / max(now - began, 1e-9)
+        text = f"{rate:.2f} steps/s, {(self._steps - step) / rate / 60:.0f} min left" if rate else ""
         self._bar.update(self._task, completed=step, rate=text)
         if not self._console.is_terminal and (now - self._last_line > _LINE_EVERY_S or step == self._steps):
             self._last_line = now

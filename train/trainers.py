@@ -255,10 +255,13 @@ class Found:
         return errors
 
 
-def _kept(trainer: Trainer, encoder: Encoder | QwenEncoder) -> FeatureCache | None:
+def _kept(trainer: "EncoderTrainer | PolicyTrainer", encoder: Encoder | QwenEncoder) -> FeatureCache | None:
     """What a frozen encoder makes of the training set, where it fits into memory."""
+    config = trainer.config
+    # Those of a Qwen3-VL encoder would fill a disk.
+    file = config.encoder if isinstance(encoder, Encoder) else None
     with trainer.autocast():
-        return FeatureCache.if_it_fits(encoder.look, trainer.data, trainer.config.batch_size, trainer.device)
+        return FeatureCache.if_it_fits(encoder.look, trainer.data, config.batch_size, trainer.device, file)
 
 
 def _parts(network: Any) -> tuple[Encoder, ActionProbe]:
