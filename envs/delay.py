@@ -160,7 +160,12 @@ def sweep(config: Config, arguments: list[str]) -> int:
     # Those with a latency first: a suite that cannot let time pass says so at once.
     for k in sorted(range(len(cells)), key=lambda k: cells[k].plan.worker.latency is None):
         print(f"{cells[k].policy} · latency {cells[k].latency}", flush=True)
-        run, interrupted, _ = run_in_console(cells[k].plan)
+        try:
+            run, interrupted, _ = run_in_console(cells[k].plan)
+        except Exception:
+            if any(cell.plan.out.exists() for cell in cells):
+                print(f"what was finished is kept; to go on, add --resume --out {out}", file=sys.stderr)
+            raise
         if interrupted or run is None:
             break
         runs[k] = run

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import TypeVar
 
 import numpy as np
@@ -102,6 +103,8 @@ class _Trial:
         finally:
             self.env.observing = True
         once, at_end = any(self.successes), bool(self.successes and self.successes[-1])
+        if self.failure is not None and self.failure.startswith(INVALID_ACTION):
+            at_end = False  # it would have gone on: no way to end an episode at its best moment
         success = once if self.env.spec.success_rule == "success_once" else at_end
         outcome = "error" if self.error is not None else "success" if success else "failure"
         return EpisodeRecord(
@@ -165,9 +168,9 @@ class _Trial:
 
     def _note(self, done: bool, info: StepInfo) -> bool:
         """Writes down what happened; true when that was the end."""
-        self.successes.append(info.success)
-        self.planner_failures += info.planner_failure
-        self.sim_seconds.update(info.seconds)
+        self.successes.append(bool(info.success))
+        self.planner_failures += bool(info.planner_failure)
+        self.sim_seconds.update({part: float(seconds) for part, seconds in info.seconds.items()})
         self._film()
         if info.failure is not None:
             self.failure = info.failure
@@ -179,7 +182,7 @@ class _Trial:
         self.calls_s.append(time.perf_counter() - start)
         if not isinstance(chunk, ActionChunk):
             raise PolicyError(f"act returned {type(chunk).__name__}, not an ActionChunk")
-        self.spans_s.append(dict(chunk.spans))
+        self.spans_s.append(_checked(chunk.spans))
         return chunk
 
     def _ask(self, call: Callable[[], T]) -> T:
@@ -199,3 +202,14 @@ class _Trial:
         frames = self.env.take_frames() if hasattr(self.env, "take_frames") else []
         for frame in frames or [self.env.render()]:
             self.frame_sink(frame)
+
+
+def _checked(spans: Mapping[str, float]) -> dict[str, float]:
+    """The parts of a call as plain numbers of seconds."""
+    try:
+        plain = {str(name): float(seconds) for name, seconds in spans.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise PolicyError(f"the spans of act are not names with seconds: {error}") from error
+    if not all(isfinite(seconds) for seconds in plain.values()):
+        raise PolicyError(f"the spans of act hold a number that is not finite: {plain}")
+    return plain

@@ -17,13 +17,13 @@ _PIPE_COLUMNS = 140
 def rate_text(records: Sequence[EpisodeRecord]) -> str:
     """Success rate with its 95 % Wilson interval, in percent; errors count as failures."""
     # Here, not above: each worker process imports this file with the CLI, and scipy takes a second.
-    from results.stats import wilson
+    from results.rates import rate_of
 
     if not records:
         return "-"
-    successes = sum(record.outcome == "success" for record in records)
-    low, high = wilson(successes, len(records))
-    return f"{100 * successes / len(records):.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    rate = rate_of(records)
+    low, high = rate.interval()
+    return f"{100 * rate.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def duration_text(seconds: float) -> str:

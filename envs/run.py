@@ -116,6 +116,12 @@ def _versus_plans(config: Config, until: str, suite: Suite) -> list[EvaluationPl
     alpha = SIGNIFICANCE if config.alpha is None else config.alpha
     if not 0 < alpha < 1:
         raise InputError(f"--alpha must lie between 0 and 1, got {alpha:g}.")
+    # Repeats of one initial state are no independent evidence: each is played once.
+    states = suite.seeds[config.seeds].count
+    if config.episodes is not None and config.episodes > states:
+        raise InputError(f"--until plays an initial state once, and suite {suite.name} has {states}: lower --episodes.")
+    if config.episodes is None and not config.quick:
+        config = replace(config, episodes=min(suite.episodes_per_task, states))
     words = parse_versus(until)
     policies = [read_policy(word) for word in words]
     config = replace(config, until=" vs ".join(words), alpha=alpha)
@@ -192,16 +198,14 @@ def evaluate(config: Config, arguments: list[str]) -> int:
         InputError: The configuration cannot be run.
     """
     plans = make_plans(config)
-    if config.until is None:
-        out = plans[0].out
-        run, interrupted, console = run_in_console(plans[0])
-        if run is not None:
-            print_summary(run, console)
-    else:
-        from envs.until import compare_in_console  # here, not above: see _versus_plans
-
-        out = plans[0].out.parent
-        interrupted = compare_in_console(plans, plans[0].config["alpha"])
+    out = plans[0].out if config.until is None else plans[0].out.parent
+    sizes = _sizes(plans)
+    try:
+        interrupted = _play(plans)
+    except Exception:
+        if _sizes(plans) != sizes:
+            print(f"what was finished is kept. To go on: {resume_command(out, arguments)}", file=sys.stderr)
+        raise
     if not interrupted:
         return 0
     if any(plan.out.exists() for plan in plans):
@@ -209,6 +213,22 @@ def evaluate(config: Config, arguments: list[str]) -> int:
     else:
         print("interrupted; no episode was finished, nothing was written.", file=sys.stderr)
     return 130
+
+
+def _play(plans: list[EvaluationPlan]) -> bool:
+    """Plays one policy, or two against each other; returns whether it was interrupted."""
+    if len(plans) > 1:
+        from envs.until import compare_in_console  # here, not above: see _versus_plans
+
+        return compare_in_console(plans, plans[0].config["alpha"])
+    run, interrupted, console = run_in_console(plans[0])
+    if run is not None:
+        print_summary(run, console)
+    return interrupted
+
+
+def _sizes(plans: list[EvaluationPlan]) -> list[int]:
+    return [plan.out.stat().st_size if plan.out.exists() else 0 for plan in plans]
 
 
 def resume_command(out: Path, arguments: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Runs an evaluation: checks it, plays what is missing, and appends every result to the record as it ends."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from envs.suite import protocol_hash
 from envs.worker import Prepared, WorkerPlan
 from results.provenance import circumstances
 from results.record_writer import RecordWriter
-from results.records import EpisodeRecord, Header, PolicyFacts, RecordError, Run, read_run
+from results.records import EpisodeRecord, Header, PolicyFacts, RecordError, Run, read_run, timed_as
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Evaluation:
             raise InputError(f"{plan.out} exists already: add --resume to go on with it, or choose another --out.")
         if plan.out.exists() and not plan.out.is_file():
             raise InputError(f"{plan.out} is not a file: choose another --out.")
+        _check_writable(plan.out)
         self._plan = plan
         self._pool = WorkerPool(plan.worker, plan.workers)
         self._opened: _Opened | None = None
@@ -192,6 +194,13 @@ class _Opened:
     reporter: Reporter
 
 
+def _check_writable(path: Path) -> None:
+    """Raises InputError where no record could be made: better now than after the first episode."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"no record can be written to {path}, because of {folder}: choose another --out.")
+
+
 def make_header(plan: EvaluationPlan, prepared: Prepared) -> Header:
     """The header of a new run."""
     suite, latency = plan.worker.suite, plan.worker.latency
@@ -230,6 +239,9 @@ def check_same_run(earlier: Run, header: Header) -> None:
         "policy seed": (before.policy_seed, header.policy_seed),
         "device": (before.hardware["device"], header.hardware["device"]),
     }
+    # Two policies of one's own may bear one name; and "timing:FILE#NAME" plays another policy's times.
+    pairs["policy"] = (before.config.get("policy"), header.config.get("policy"))
+    pairs["times of"] = (timed_as(before), timed_as(header))
     for name in ("until", "alpha"):  # a run that was stopped by its results must not be played on, nor one become such
         pairs[name] = (before.config.get(name), header.config.get(name))
     differing = [f"{name}: there {old}, now {new}" for name, (old, new) in pairs.items() if old != new]

@@ -240,17 +240,27 @@ def load_suite(name: str) -> Suite:
     path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES_DIR / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"unknown suite {name!r}.{nearest(name, suite_names())} Known: {', '.join(suite_names())}.")
-    data = yaml.safe_load(path.read_text())
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds no entries: begin with a copy of {SUITES_DIR / 'mock.yaml'}.")
     known = {f.name for f in fields(Suite)}
-    for entry in set(data) - known:
-        raise InputError(f"{path}: unknown entry {entry!r}.{nearest(entry, known)}")
-    for entry in sorted(known - set(data)):
-        raise InputError(f"{path}: entry {entry!r} is missing.")
-    data["seeds"] = {block: SeedBlock(**entry) for block, entry in data["seeds"].items()}
-    for entry in ("simulators", "cameras"):
-        data[entry] = tuple(data[entry])
-    suite = Suite(**data)
-    _check(suite, path)
+    for entry in data.keys() - known:
+        raise InputError(f"{path}: unknown entry {entry!r}.{nearest(str(entry), known)}")
+    if missing := sorted(known - data.keys()):
+        raise InputError(f"{path}: entries are missing: {', '.join(missing)}.")
+    try:
+        data["seeds"] = {block: SeedBlock(**entry) for block, entry in data["seeds"].items()}
+        for entry in ("simulators", "cameras"):
+            data[entry] = tuple(data[entry])
+        suite = Suite(**data)
+        _check(suite, path)
+    except InputError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: an entry is not of the kind that mock.yaml shows ({error}).") from error
     return suite
 
 
@@ -270,6 +280,12 @@ def _check(suite: Suite, path: Path) -> None:
             raise InputError(f"{path}: frozen_episodes {block!r} must be a seed block and list every task.")
         for task, pairs in tasks.items():
             _check_frozen(suite, block, task, pairs, path)
+    for entry in ("max_steps", "execution_horizon", "episodes_per_task", "quick_episodes_per_task", "image_size"):
+        if not isinstance(value := getattr(suite, entry), int) or value < 1:
+            raise InputError(f"{path}: {entry} must be a whole number, at least 1, not {value!r}.")
+    for task, variations in suite.tasks.items():
+        if not isinstance(variations, int) or variations < 1:
+            raise InputError(f"{path}: task {task!r} needs at least one variation, not {variations!r}.")
     if suite.success_rule not in ("success_once", "success_at_end"):
         raise InputError(f"{path}: success_rule must be success_once or success_at_end, not {suite.success_rule!r}.")
 

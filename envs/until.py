@@ -109,7 +109,7 @@ def compare_in_console(plans: Sequence[EvaluationPlan], alpha: float) -> bool:
         InputError: The plans cannot be run.
     """
     versus, plan = Versus(plans, alpha), plans[0]
-    reporter = VersusReporter(title(plan), [plan.worker.policy for plan in plans], len(plan.tasks), plan.workers)
+    reporter = VersusReporter(title(plan), [plan.worker.label for plan in plans], len(plan.tasks), plan.workers)
     try:
         decision, stopped = interruptible(versus, lambda: versus.run(reporter.sides))
     finally:
@@ -127,7 +127,7 @@ def print_comparison(plans: Sequence[EvaluationPlan], console: Console) -> None:
         InputError: A record is damaged, or they do not belong together.
     """
     try:
-        named = [(plan.worker.policy, read_run(plan.out)) for plan in plans]
+        named = [(plan.worker.label, read_run(plan.out)) for plan in plans]
         text = as_text(named, compare(named), MARGIN)
     except (RecordError, PairingError) as error:
         raise InputError(str(error)) from error

@@ -21,7 +21,8 @@ class EpisodeVideo:
 
     def __init__(self, folder: Path, episode: Episode, fps: int = 20) -> None:
         self._folder, self._fps = folder, fps
-        self._stem = f"{episode.task}_v{episode.variation}_s{episode.seed}"
+        repeat = f"_r{episode.repeat}" if episode.repeat else ""
+        self._stem = f"{episode.task}_v{episode.variation}_s{episode.seed}{repeat}"
         self._partial = folder / f"{self._stem}.partial.mp4"
         self._writer: Any = None
 

@@ -23,6 +23,7 @@ from envs.spec import Env, Episode, InputError, SimulatorError, TaskSpec
 from envs.suite import Suite
 from envs.video import EpisodeVideo
 from policies.base import Policy, PolicyInfo, check_compatible
+from policies.named import NamedPolicy
 from policies.registry import find_policy, make_policy, takes
 from results.records import EpisodeRecord
 
@@ -57,6 +58,11 @@ class WorkerPlan:
     videos: Path | None = None
     demos: Path | None = None
     latency: LatencySource | None = None
+
+    @property
+    def label(self) -> str:
+        """What the policy is called beside another one."""
+        return NamedPolicy(self.policy, self.nfe).label
 
 
 @dataclass(frozen=True)

@@ -144,8 +144,11 @@ def check_action(action: np.ndarray, embodiment: Embodiment) -> None:
     action = np.asarray(action)
     if action.shape != (ACTION_DIM,):
         raise ActionError(f"an action is a vector of {ACTION_DIM} slots, got shape {action.shape}")
-    active = action[embodiment.mask]
-    if not np.issubdtype(action.dtype, np.number) or not np.all(np.isfinite(active)):
+    if not np.issubdtype(action.dtype, np.number) or np.issubdtype(action.dtype, np.complexfloating):
+        raise ActionError("the action holds NaN, infinite or non-numeric values")
+    with np.errstate(over="ignore"):
+        active = action[embodiment.mask].astype(np.float32)  # what is played and written down
+    if not np.all(np.isfinite(active)):
         raise ActionError("the action holds NaN, infinite or non-numeric values")
     if set(range(3, 7)) <= set(embodiment.slots):
         norm = float(np.linalg.norm(action[QUATERNION]))

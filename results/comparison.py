@@ -15,9 +15,10 @@ from typing import NamedTuple
 from results.bootstrap import task_bootstrap
 from results.paired import SIGNIFICANCE, Paired, PairingError, check_protocols, holm, pair
 from results.power import detectable_difference, episodes_needed
+from results.rates import rates_by_task
 from results.records import Run
 from results.sequential import Decision, decide, task_rounds
-from results.stats import Coverage, Rate
+from results.stats import Coverage, Rate, pooled
 
 
 class Outcome(StrEnum):
@@ -103,15 +104,16 @@ class Comparison:
         """
         if self.decision is not None:
             return None
-        return detectable_difference(self.paired.n, self.discordance, self.alpha / self.pairs)
+        return detectable_difference(self.paired.observations, self.discordance, self.alpha / self.pairs)
 
     @property
     def still_needed(self) -> int | None:
         """Further episodes of each policy that would show a difference of the observed size with 80 % power.
 
-        None where nobody differs, where a million would not do, or where the run had no fixed length.
+        None where nobody differs, where a million would not do, where the run had no fixed length, or where initial
+        states were repeated, since more repeats would not do.
         """
-        if self.decision is not None:
+        if self.decision is not None or self.paired.states is not None:
             return None
         total = episodes_needed(self.discordance, abs(self.paired.difference), self.alpha / self.pairs)
         return None if total is None else max(total - self.paired.n, 0)
@@ -134,14 +136,14 @@ def side(name: str, run: Run) -> Side:
     """
     if not run.episodes:
         raise PairingError(f"{run.path} holds no finished episode: let the run go on first.")
-    by_task: dict[str, tuple[int, int]] = {}
-    for episode in run.episodes:
-        wins, n = by_task.get(episode.task, (0, 0))
-        by_task[episode.task] = wins + (episode.outcome == "success"), n + 1
-    n = len(run.episodes)
+    by_task = rates_by_task(run.episodes).values()
+    return Side(name, pooled(by_task), task_bootstrap([(rate.successes, rate.n) for rate in by_task]), coverage_of(run))
+
+
+def coverage_of(run: Run) -> Coverage:
+    """Scored out of attempted episodes of a run that holds some."""
     errors = sum(episode.outcome == "error" for episode in run.episodes)
-    rate = Rate(sum(wins for wins, _ in by_task.values()), n)
-    return Side(name, rate, task_bootstrap(list(by_task.values())), Coverage(n - errors, n))
+    return Coverage(len(run.episodes) - errors, len(run.episodes))
 
 
 def compare(named: Sequence[tuple[str, Run]], common: bool = False) -> list[Comparison]:
@@ -197,7 +199,7 @@ def _draft(first_name: str, first: Run, second_name: str, second: Run, common: b
 
 def _whole_rounds(stopped: Run, first: Run, second: Run, alpha: float) -> tuple[Decision, set[str]]:
     """The decision of a run that could stop at any time, and the episodes that it rests on."""
-    rounds = task_rounds(_Planned(key.rsplit("/", 2)[0], key) for key in stopped.header.planned)
+    rounds = task_rounds(_Planned(key.split("/", 1)[0], key) for key in stopped.header.planned)
     ids = [[planned.id for planned in of_round] for of_round in rounds]
     won = [{episode.id: episode.outcome == "success" for episode in run.episodes} for run in (first, second)]
     decision = decide(ids, won[0], won[1], alpha)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from results.comparison import Comparison, Side, side
+from results.paired import Paired
 from results.power import POWER
 from results.records import Run
 from results.tables import percent
@@ -82,10 +83,17 @@ def _pair_lines(comparison: Comparison) -> list[str]:
     least = "none" if detectable is None else f"{percent(detectable, 1)} points"
     return [
         *lines,
-        f"  exact McNemar p {p_text(comparison.p_value)}{corrected}",
+        f"  {_test(paired)} p {p_text(comparison.p_value)}{corrected}",
         f"  smallest difference that these episodes show with {percent(POWER)} % power, at the observed "
         f"{percent(comparison.discordance, 1)} % discordant: {least}",
     ]
+
+
+def _test(paired: Paired) -> str:
+    if paired.states is None:
+        return "exact McNemar"
+    states, first, second = paired.states
+    return f"{states} initial states, {first} in favour of the first, {second} of the second: exact sign test"
 
 
 def _side_data(part: Side) -> dict[str, Any]:
@@ -112,6 +120,7 @@ def _pair_data(comparison: Comparison, margin: float) -> dict[str, Any]:
         "only_first": paired.only_first,
         "only_second": paired.only_second,
         "neither": paired.neither,
+        "initial_states": paired.observations,
         "difference": paired.difference,
         "interval": comparison.interval(),
         "interval_over_tasks_bootstrap": comparison.over_tasks,

@@ -8,7 +8,8 @@ from typing import Any
 
 from envs.spec import InputError
 from envs.suite import Suite, load_suite
-from results.records import Run, read_run
+from results.rates import rates_by_task
+from results.records import Run, read_run, timed_as
 from results.stats import Rate, task_mean
 
 LATENCIES = ("none", "fixed", "timing")  # sources of which several policies can share one protocol
@@ -30,10 +31,8 @@ class Entry:
     @cached_property
     def rates(self) -> dict[str, Rate]:
         """Success rate by task, in the suite's order."""
-        outcomes = defaultdict(list)
-        for episode in self.run.episodes:
-            outcomes[episode.task].append(episode.outcome == "success")
-        return {task: Rate(sum(outcomes[task]), len(outcomes[task])) for task in self.suite.tasks if task in outcomes}
+        rates = rates_by_task(self.run.episodes)
+        return {task: rates[task] for task in self.suite.tasks if task in rates}
 
     @cached_property
     def mean(self) -> Rate | None:
@@ -55,6 +54,8 @@ def load_entries(records: Path) -> list[Entry]:
         InputError: A record is not a complete run of the full protocol, or a second one of the same policy.
         RecordError: A file is damaged.
     """
+    if not records.is_dir():
+        raise InputError(f"there is no folder {records}: check --records.")
     entries: list[Entry] = []
     seen: dict[tuple[str, str, str], Path] = {}
     for path in sorted(records.rglob("*.jsonl")):
@@ -91,6 +92,8 @@ def _check_complete(run: Run, suite: Suite) -> None:
             f"{run.path} was played with a latency of its own ({latency}), under which no other policy can be played. "
             f"{remedy}."
         )
+    if timed_as(run.header) not in (None, run.header.policy.name):
+        raise InputError(f"{run.path} was played with the times of {timed_as(run.header)!r}, not its own. {remedy}.")
     played = defaultdict(set)
     for episode in run.episodes:
         played[episode.task].add(episode.id)

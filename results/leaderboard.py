@@ -73,11 +73,14 @@ def build(records: Path) -> dict[Path, str]:
 def _section(entries: list[Entry], picture: Path | None) -> str:
     suite, header = entries[0].suite, entries[0].run.header
     facts = header.protocol["task_facts"]
-    first, n = suite.seeds["test"].start, suite.episodes_per_task
+    seeds, n = suite.seeds["test"], suite.episodes_per_task
+    states = min(n, seeds.count)
+    repeats = "" if states == n else f", each with {n // states} policy seeds; intervals take an initial state once"
     covered = len(suite.tasks)
     parts = [
         f"\n## {suite.title}: {facts['simulator']} {facts['simulator_version']}{_latency_title(entries)}\n\n",
-        f"{covered} of {header.full_task_count} tasks, {n} test episodes each (seeds {first} to {first + n - 1}), "
+        f"{covered} of {header.full_task_count} tasks, {n} test episodes each (seeds {seeds.start} to "
+        f"{seeds.start + states - 1}{repeats}), "
         f"at most {facts['max_steps']} actions, {facts['success_rule'].replace('_', ' ')}. "
         f"Protocol `{header.protocol_hash}`, adapter version {facts['adapter_version']}.{_latency_text(header)}\n\n",
         success_table(entries, list(suite.tasks)),

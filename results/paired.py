@@ -38,6 +38,8 @@ class Paired:
         only_second: Only the second does.
         neither: Both fail; errors are failures.
         by_task: Task -> (episodes, that only the first solves, that only the second solves).
+        states: Where initial states were repeated: their number, those in which the first policy succeeds more often,
+            and those in which the second does. None where every episode has a state of its own.
     """
 
     both: int
@@ -45,11 +47,17 @@ class Paired:
     only_second: int
     neither: int
     by_task: dict[str, tuple[int, int, int]]
+    states: tuple[int, int, int] | None = None
 
     @property
     def n(self) -> int:
         """Number of episodes."""
         return self.both + self.only_first + self.only_second + self.neither
+
+    @property
+    def observations(self) -> int:
+        """Number of different initial states: repeats of one are not independent of each other."""
+        return self.n if self.states is None else self.states[0]
 
     @property
     def difference(self) -> float:
@@ -58,17 +66,23 @@ class Paired:
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided McNemar test: were the episodes that only one solves split by a fair coin?"""
-        discordant = self.only_first + self.only_second
-        return float(binomtest(self.only_first, discordant, 0.5).pvalue) if discordant else 1.0
+        """Exact two-sided McNemar test: were the episodes that only one solves split by a fair coin?
+
+        Where initial states were repeated, the exact sign test over them: each has one vote.
+        """
+        only_first, only_second = (self.only_first, self.only_second) if self.states is None else self.states[1:]
+        discordant = only_first + only_second
+        return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Newcombe's interval of the difference: see the module's text."""
-        a, b, c, d, n = self.both, self.only_first, self.only_second, self.neither, self.n
+        """Newcombe's interval of the difference: see the module's text. Repeats of a state count as one observation."""
+        solved, states = (self.both + self.only_first, self.both + self.only_second), self.observations
+        (low1, high1), (low2, high2) = (wilson(k, self.n, confidence, states) for k in solved)
+        share, n = states / self.n, states
+        a, b, c, d = (share * count for count in (self.both, self.only_first, self.only_second, self.neither))
         first, second = (a + b) / n, (a + c) / n
-        (low1, high1), (low2, high2) = wilson(a + b, n, confidence), wilson(a + c, n, confidence)
         product = (a + b) * (c + d) * (a + c) * (b + d)
-        covariation: float = a * d - b * c
+        covariation = a * d - b * c
         # Newcombe's correction of the correlation that the sample overstates.
         covariation = max(covariation - n / 2, 0.0) if covariation > 0 else covariation
         phi = covariation / sqrt(product) if product else 0.0
@@ -80,12 +94,18 @@ class Paired:
         return max(self.difference - below, -1.0), min(self.difference + above, 1.0)
 
     def task_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Student's interval of the tasks' mean difference; None for one task or unequal numbers of episodes."""
+        """Student's interval of the tasks' mean difference.
+
+        None for one task, unequal numbers of episodes, or where all tasks have the same difference: that they would
+        never differ is not what a few equal ones say.
+        """
         counts = {n for n, _, _ in self.by_task.values()}
         tasks = len(self.by_task)
         if tasks < 2 or len(counts) > 1:
             return None
         differences = [(first - second) / n for n, first, second in self.by_task.values()]
+        if len(set(differences)) < 2:
+            return None
         mean = sum(differences) / tasks
         variance = sum((value - mean) ** 2 for value in differences) / (tasks - 1)
         reach = float(t.ppf(0.5 + confidence / 2, tasks - 1)) * sqrt(variance / tasks)
@@ -130,12 +150,19 @@ def pair(first: Run, second: Run) -> Paired:
         raise PairingError(f"{names} hold no episodes: nothing to compare.")
     counts = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
     by_task: dict[str, tuple[int, int, int]] = {}
+    by_state: dict[tuple[str, int, int], int] = {}
     for key, record in before.items():
         won = record.outcome == "success", after[key].outcome == "success"
         counts[won] += 1
+        state = record.task, record.variation, record.seed
+        by_state[state] = by_state.get(state, 0) + won[0] - won[1]
         n, only_first, only_second = by_task.get(record.task, (0, 0, 0))
         by_task[record.task] = n + 1, only_first + (won == (True, False)), only_second + (won == (False, True))
-    return Paired(counts[True, True], counts[True, False], counts[False, True], counts[False, False], by_task)
+    states = None
+    if len(by_state) < len(before):
+        ahead = sum(lead > 0 for lead in by_state.values())
+        states = len(by_state), ahead, sum(lead < 0 for lead in by_state.values())
+    return Paired(counts[True, True], counts[True, False], counts[False, True], counts[False, False], by_task, states)
 
 
 def check_protocols(first: Run, second: Run) -> None:

@@ -1,5 +1,6 @@
 """The leaderboard's section of paired comparisons: every trained policy against one, episode by episode."""
 
+from results.comparison import coverage_of
 from results.entries import Entry
 from results.paired import Paired, PairingError, holm, pair
 from results.tables import NONE, markdown_table
@@ -13,7 +14,8 @@ difference is the success rate of {BASELINE} less that of the other policy, in p
 interval on these tasks (Newcombe's score interval for paired proportions). Second bracket: 95 % interval for tasks like
 these, each task one observation (Student's). p: exact two-sided McNemar test, and after Holm's correction over this
 table. A policy is called better where that is below 0.05; "on these tasks" is added where the second bracket holds 0.
-Neither says how a policy would do when trained again.
+No verdict is given where more than 5 % of either policy's episodes ended in an error. Nothing of this says how a policy
+would do when trained again.
 """
 
 
@@ -31,6 +33,7 @@ def paired_section(entries: list[Entry]) -> str:
         except PairingError:
             left_out.append(name)
     adjusted = holm([paired.p_value for _, paired in comparisons])
+    scored = coverage_of(baseline.run).enough
     rows = []
     for (name, paired), p in zip(comparisons, adjusted, strict=True):
         counts = (paired.n, paired.both, paired.only_first, paired.only_second, paired.neither)
@@ -44,7 +47,7 @@ def paired_section(entries: list[Entry]) -> str:
                 points_interval(carries) if carries else NONE,
                 p_text(paired.p_value),
                 p_text(p),
-                paired.verdict(BASELINE, name, p),
+                paired.verdict(BASELINE, name, p) if scored and coverage_of(trained[name].run).enough else "withheld",
             ]
         )
     header = ["policy", "n", "both", f"only {BASELINE}", "only other", "neither", "difference [95 %]"]

@@ -121,6 +121,12 @@ class Latency:
         )
 
 
+def timed_as(header: Header) -> str | None:
+    """Whose times a run with "--latency timing:FILE#NAME" was played with; None for the policy's own, and without."""
+    latency = str(header.config.get("latency", ""))
+    return latency.partition("#")[2] or None if latency.startswith("timing:") else None
+
+
 @dataclass(frozen=True)
 class EpisodeRecord:
     """One finished episode.

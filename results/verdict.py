@@ -73,6 +73,8 @@ def _needed(comparison: Comparison) -> str:
     if comparison.paired.difference == 0:
         return ""
     more = comparison.still_needed
+    if comparison.paired.states is not None:
+        return "; only further initial states could show a difference of that size"
     if more is None:
         return f"; not even {MAX_EPISODES:,} episodes would show a difference of that size"
     tasks = len(comparison.paired.by_task)

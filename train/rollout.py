@@ -144,12 +144,10 @@ def rollout_episodes(config: TrainConfig) -> tuple[Episode, ...]:
 def summary(run: Run) -> RolloutResult:
     """A complete record in numbers and in one line. Errors count as failures."""
     # Here, not above: each worker process imports this file with the CLI, and scipy takes a second.
-    from results.stats import Rate, task_mean
+    from results.rates import rates_by_task
+    from results.stats import task_mean
 
-    rates: dict[str, Rate] = {}
-    for task in dict.fromkeys(record.task for record in run.episodes):
-        won = [record.outcome == "success" for record in run.episodes if record.task == task]
-        rates[task] = Rate(sum(won), len(won))
+    rates = rates_by_task(run.episodes)
     mean = task_mean(rates.values())
     low, high = mean.interval()
     errors = [record.error for record in run.episodes if record.outcome == "error"]

@@ -1,7 +1,7 @@
 """The runs that stand on one page: read, checked to belong together, and named apart."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +11,9 @@ from envs.spec import InputError
 from results.labels import labels_of
 from results.locate import find_record
 from results.page.diagnosis import Explanation, explanations
+from results.rates import rates_by_task
 from results.records import INVALID_ACTION, RECORDS_DIR, EpisodeRecord, Run, percentiles, read_run
-from results.stats import Rate, task_mean
+from results.stats import Rate, pooled, task_mean
 
 _MAX_REASONS = 20
 _ROOT = RECORDS_DIR.resolve().parents[1]
@@ -51,17 +52,14 @@ class ShownRun:
     @cached_property
     def rates(self) -> dict[str, Rate]:
         """Success rate by task; errors count as failures."""
-        won: dict[str, list[bool]] = defaultdict(list)
-        for episode in self.run.episodes:
-            won[episode.task].append(episode.outcome == "success")
-        return {task: Rate(sum(outcomes), len(outcomes)) for task, outcomes in won.items()}
+        return rates_by_task(self.run.episodes)
 
     @cached_property
     def overall(self) -> Rate:
         """The mean over tasks; the pooled rate where tasks have different numbers of episodes (`is_mean` is False)."""
         if self.is_mean:
             return task_mean(self.rates.values())
-        return Rate(sum(rate.successes for rate in self.rates.values()), len(self.run.episodes))
+        return pooled(self.rates.values())
 
     @property
     def is_mean(self) -> bool:

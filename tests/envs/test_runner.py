@@ -170,10 +170,15 @@ def test_only_the_same_run_is_resumed(tmp_path, mock_suite):
     earlier = read_run(tmp_path / "a.jsonl")
     header = earlier.header
     check_same_run(earlier, replace(header, created="later", config={"workers": 9}))
+    timed = {"policy": "mine:A", "latency": "timing:times.json#flow"}
+    earlier = replace(earlier, header=replace(header, config=timed))
+    check_same_run(earlier, replace(header, config=timed | {"latency": "timing:elsewhere/times.json#flow"}))
     for changes, message in [
         ({"protocol_hash": "0" * 12}, f"{header.protocol_hash}, now {'0' * 12}"),
         ({"policy": replace(header.policy, checkpoint_sha256="ab")}, "checkpoint_sha256: there None, now ab"),
         ({"policy_seed": 4}, "policy seed: there 0, now 4"),
+        ({"config": timed | {"policy": "mine:B"}}, "policy: there mine:A, now mine:B"),
+        ({"config": timed | {"latency": "timing:times.json"}}, "times of: there flow, now None"),
         ({"planned": header.planned[:1]}, "episodes: there 2, now another set of 1"),
         ({"hardware": header.hardware | {"device": "cuda"}}, "device: there cpu, now cuda"),
     ]:
@@ -188,4 +193,6 @@ def test_records_in_the_way_are_refused_at_once(tmp_path, mock_suite):
         Evaluation(plan(mock_suite(), path))
     with pytest.raises(InputError, match="--workers"):
         Evaluation(plan(mock_suite(), tmp_path / "b.jsonl", workers=0))
+    with pytest.raises(InputError, match=r"because of .*a\.jsonl: choose another --out"):
+        Evaluation(plan(mock_suite(), path / "c.jsonl"))
     assert path.read_text() == "something"

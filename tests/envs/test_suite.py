@@ -132,3 +132,35 @@ def test_wrong_names_are_refused():
     ]:
         with pytest.raises(InputError, match=message):
             call()
+
+
+BLOCKS = {"train": {"start": 0, "count": 9}, "validation": {"start": 10, "count": 9}, "test": {"start": 20, "count": 9}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": BLOCKS | {"test": {"start": 20, "cout": 9}}}, "not of the kind that mock.yaml shows .*'cout'"),
+        ({"seeds": None}, "not of the kind"),
+        ({"tasks": ["reach"]}, "not of the kind"),
+        ({"tasks": {"reach": 0}}, "'reach' needs at least one variation, not 0"),
+        ({"execution_horizon": 0}, "execution_horizon must be a whole number, at least 1, not 0"),
+        ({"max_steps": 2.5}, "max_steps must be"),
+        ({"seeds": {"train": BLOCKS["train"]}}, "seed block 'validation' is missing"),
+        ({"extra": 1}, "unknown entry 'extra'"),
+    ],
+)
+def test_a_file_with_mistakes_is_refused_by_entry(mock_yaml, changes, message):
+    with pytest.raises(InputError, match=message):
+        load_suite(mock_yaml(**changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "holds no entries"), ("a: [", "is not YAML"), ("name: x", "entries are missing: adapter, cameras")],
+)
+def test_what_is_no_suite_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_suite(str(path))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from test_cli import ROOT, start, wait_for_lines
 from test_runner import Silent, plan, results
 
@@ -12,7 +13,7 @@ import envs.progress
 from envs.run import Config, main, make_plans
 from envs.runner import Evaluation
 from envs.spec import InputError
-from envs.suite import load_suite
+from envs.suite import SUITES_DIR, load_suite
 from envs.until import Versus
 from policies.base import PolicyInfo
 from policies.expert import ExpertPolicy
@@ -289,6 +290,31 @@ def test_policies_have_weights_and_passes_of_their_own(tmp_path):
     ]
     assert [p.out.name for p in both] == ["drifting.jsonl", "flow-1.jsonl"]
     assert (both[1].config["nfe"], both[1].config["checkpoint"]) == (1, "f.safetensors")
+
+
+def test_an_initial_state_is_played_once(tmp_path, mock_yaml, capsys):
+    seeds = yaml.safe_load((SUITES_DIR / "mock.yaml").read_text())["seeds"]
+    seeds["test"] = {"start": 2_000_000, "count": 3, "repeats": 5}
+    suite, out = mock_yaml(seeds=seeds, episodes_per_task=15), tmp_path / "both"
+    assert main(["--suite", suite, "--until", "zero vs random", "--out", str(out)]) == 0
+    assert "after 3 of at most 3 rounds" in capsys.readouterr().out
+    assert {episode.repeat for episode in read_run(out / "zero.jsonl").episodes} == {0}
+    assert main(["--suite", suite, "--until", "zero vs random", "--episodes", "4", "--out", str(tmp_path / "b")]) == 2
+    assert "has 3: lower --episodes" in capsys.readouterr().err
+
+
+class Passes(ZeroPolicy):
+    """Does nothing in one pass, and the expert's work in ten."""
+
+    def __init__(self, nfe=10):
+        self.info = PolicyInfo("passes" if nfe == 10 else f"passes-{nfe}", nfe=nfe)
+
+
+def test_two_numbers_of_passes_are_told_apart(tmp_path, capsys):
+    name = f"{__name__}:Passes"
+    assert main(arguments(tmp_path / "both", f"{name}:10 vs {name}:1", "--episodes", "2")) == 0
+    printed = capsys.readouterr().out
+    assert f"{name}-10 and {name}-1 succeed equally often" in printed and f"record of {name}-1:" in printed
 
 
 def test_two_protocols_are_refused_before_anything_is_played(tmp_path, capsys):

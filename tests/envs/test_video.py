@@ -20,6 +20,14 @@ def test_a_video_holds_its_frames_under_the_episodes_name(tmp_path):
     assert np.allclose(means, [0, 120, 240], atol=6)
 
 
+def test_repeats_have_videos_of_their_own(tmp_path):
+    for repeat in (0, 1):
+        video = EpisodeVideo(tmp_path, Episode("mock", "reach", 2, 7, repeat))
+        video.add(np.zeros((16, 16, 3), dtype=np.uint8))
+        video.finish("failure")
+    assert {path.name for path in tmp_path.iterdir()} == {"reach_v2_s7_failure.mp4", "reach_v2_s7_r1_failure.mp4"}
+
+
 def test_discarded_and_empty_videos_leave_nothing(tmp_path):
     video = EpisodeVideo(tmp_path, EPISODE)
     video.discard()

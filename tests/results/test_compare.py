@@ -11,6 +11,7 @@ from envs.spec import InputError
 from results import locate
 from results.compare import main
 from results.comparison import Outcome, compare
+from results.comparison_text import as_text
 from results.locate import find_record
 from results.paired import PairingError
 from results.record_writer import RecordWriter
@@ -135,20 +136,53 @@ def test_other_episodes_need_leave(tmp_path):
 
 
 def test_a_difference(tmp_path):
-    named = runs(tmp_path, good=even(*["1111100"] * 4), bad=even(*["0000001"] * 4))
+    named = runs(tmp_path, good=even(*["1111100"] * 4), bad=even(*["0000001"] * 3, "0000011"))
     (comparison,) = compare(named)
-    assert comparison.p_value == binomtest(20, 24, 0.5).pvalue
+    assert comparison.p_value == binomtest(20, 25, 0.5).pvalue
     assert comparison.outcome is Outcome.FIRST
     (text,) = verdicts(named)
     low, high = (f"{100 * bound:+.1f}" for bound in comparison.interval())
     p = f"p = {comparison.p_value:.4f}"
-    assert text == f"good is better than bad by 57.1 points [{low}, {high}] on these 28 paired episodes ({p})."
+    assert text == f"good is better than bad by 53.6 points [{low}, {high}] on these 28 paired episodes ({p})."
     assert verdicts(named[::-1]) == [text]  # in whichever order they were named
 
 
 def test_a_difference_on_some_tasks_only(tmp_path):
     named = runs(tmp_path, good=even("1" * 25, "0" * 25, "0" * 25), bad=even("0" * 25, "0" * 25, "0" * 25))
     assert verdicts(named)[0].endswith("; whether it is on other tasks like these is open.")
+
+
+def test_equal_differences_of_a_few_tasks_do_not_make_it_certain(tmp_path):
+    (comparison,) = compare(runs(tmp_path, good=even(*["1" * 10 + "0" * 10] * 2), bad=even(*["0" * 20] * 2)))
+    assert comparison.outcome is Outcome.FIRST and not comparison.paired.carries_over
+    assert comparison.paired.task_interval() is None and comparison.over_tasks is None
+
+
+def repeated(path, wins, repeats):
+    """A record in which every initial state is played `repeats` times with the same outcome."""
+    write(path, wins)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    episodes = [
+        line | ({"id": f"{line['id']}/r{k}", "repeat": k} if k else {}) for k in range(repeats) for line in lines[1:]
+    ]
+    header = lines[0] | {"planned": [episode["id"] for episode in episodes]}
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *episodes)))
+    return path
+
+
+def test_repeats_of_an_initial_state_do_not_count_as_more_evidence(tmp_path):
+    marks = {"one": even("1110010", "1100110"), "other": even("1010000", "0100010")}
+    once = compare(runs(tmp_path / "once", **marks))[0]
+    paths = [repeated(tmp_path / name / "run.jsonl", wins, 10) for name, wins in marks.items()]
+    many = compare([(path.parent.name, read_run(path)) for path in paths])[0]
+    assert many.paired.n == 10 * once.paired.n == 140 and many.paired.observations == once.paired.n
+    assert many.p_value == once.p_value == binomtest(4, 4, 0.5).pvalue
+    assert many.interval() == pytest.approx(once.interval())
+    assert many.first.rate.interval() == pytest.approx(once.first.rate.interval())
+    assert many.detectable == pytest.approx(once.detectable)
+    text = as_text([(path.parent.name, read_run(path)) for path in paths], [many], 0.05)
+    assert "14 initial states, 4 in favour of the first, 0 of the second: exact sign test p" in text
+    assert "only further initial states could show" in sentence(many, 0.05)
 
 
 def test_undecided_says_how_many_more(tmp_path):

@@ -61,12 +61,14 @@ def tiny_suite(monkeypatch):
     monkeypatch.setattr(entries, "load_suite", lambda name: {"tiny": SUITE}[name])
 
 
-def record(folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0, facts=None, delays=None, **header):
-    """Writes a run with so many successes on each task; the first failure of each task is an error."""
+def record(
+    folder, name="drifting", successes=(4, 2), block="test", n=5, drop=0, facts=None, delays=None, errors=True, **header
+):
+    """Writes a run with so many successes on each task; the first failure of each task is an error, if any are."""
     episodes = []
     for task, wins in zip(SUITE.tasks, successes, strict=False):
         for k, episode in enumerate(SUITE.episodes(task, block, n)):
-            outcome = "success" if k < wins else "error" if k == wins else "failure"
+            outcome = "success" if k < wins else "error" if errors and k == wins else "failure"
             latency = Latency(cold_ms=900.0, ms=(10.0 + k, 20.0 + k))
             numbers = {"planner_failures": 2, "latency": latency, "success_once": outcome == "success"}
             numbers["delays_s"] = delays
@@ -200,6 +202,7 @@ def test_two_records_of_a_policy_are_refused_by_name(tmp_path):
         ({"drop": 3}, "3 of 10 episodes are missing"),
         ({"protocol": HEADER.protocol | {"latency": {"source": "measured"}}}, "a latency of its own .measured., under"),
         ({"protocol": HEADER.protocol | {"latency": {"source": "trace"}}}, "a latency of its own .trace., under"),
+        ({"config": {"latency": "timing:times.json#flow"}}, "played with the times of 'flow', not its own"),
         ({"config": {"until": "drifting vs flow", "alpha": 0.05}}, "stopped by its results .--until.. Only complete"),
         ({"config": {"until": "drifting vs flow"}, "drop": 3}, "stopped by its results"),
     ],
@@ -278,3 +281,9 @@ def test_mistakes_exit_with_2_and_write_nothing(tmp_path, monkeypatch, capsys):
 def test_committed_page_is_what_the_committed_records_say(monkeypatch):
     monkeypatch.undo()
     assert run_main(monkeypatch, "--check") == 0
+
+
+def test_a_folder_that_is_not_there_leaves_the_page_alone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "leaderboard.md").write_text("as it was")
+    assert run_main(monkeypatch, "--records", str(tmp_path / "none"), "--out", str(tmp_path)) == 2
+    assert "check --records" in capsys.readouterr().err and (tmp_path / "leaderboard.md").read_text() == "as it was"
