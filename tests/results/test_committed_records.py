@@ -46,10 +46,19 @@ def test_readme_shows_the_recorded_results(policy):
 
 @pytest.mark.parametrize("objective", ["drifting", "diffusion", "flow"])
 def test_the_recorded_policies_are_those_that_ship(objective):
-    weights = WEIGHTS / f"rlbench18_{objective}.safetensors"
+    check_weights(WEIGHTS / f"rlbench18_{objective}.safetensors", ENTRIES[objective], WEIGHTS / "README.md")
+
+
+@pytest.mark.parametrize("group", ["dynamic", "dynamic_small", "dynamic_base"])
+def test_the_recorded_policy_of_dynamic_is_the_one_that_ships(group):
+    (entry,) = [entry for entry in load_entries(RECORDS_DIR / group) if entry.name == "drifting"]
+    check_weights(WEIGHTS / "dynamic_drifting.safetensors", entry, WEIGHTS / "dynamic.md")
+
+
+def check_weights(weights, entry, card):
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert ENTRIES[objective].run.header.policy.checkpoint_sha256 == digest
-    assert f"`{digest}`" in (WEIGHTS / "README.md").read_text()
+    assert entry.run.header.policy.checkpoint_sha256 == digest
+    assert f"`{digest}`" in card.read_text()
     assert weights.stat().st_size <= 18_000_000
 
 

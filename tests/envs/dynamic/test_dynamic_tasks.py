@@ -132,3 +132,14 @@ def test_the_catcher_cannot_be_dropped_and_keeps_the_ball(blind):
     for _ in range(20):
         env.step(env.hold_action())
         assert env.task.achieved(env.world)
+
+
+def test_the_catcher_goes_as_far_as_it_may_and_the_expert_points_further(blind):
+    env = blind("ball_intercept")
+    far = env.expert_action()[0]
+    assert far > env.task.farthest + 0.1  # at the ball, whose start is out of reach
+    action = env.hold_action()
+    action[0] = 0.6
+    for _ in range(20):
+        env.step(action)
+    assert env.world.tip.position[0] == pytest.approx(env.task.farthest, abs=0.01)
