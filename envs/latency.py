@@ -107,7 +107,7 @@ def measure(config: Config, arguments: list[str]) -> int:
         load = os.getloadavg()
         lineup = assemble(config, task, obs)
     except ModuleNotFoundError as error:
-        raise InputError(f"timing needs the package {error.name}: pip install -e '.[torch]' in its folder.") from error
+        raise InputError(f"timing needs the package {error.name}: pip install -e '.[torch]'.") from error
     backbone: CallTimes | None = None
     timing = Timing([Subject(entry.name, partial(entry.call, obs)) for entry in lineup.entries])
     with LatencyProgress() as progress:
