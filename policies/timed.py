@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from envs.spec import InputError, Observation, TaskSpec
-from model.checkpoint import CheckpointFacts, load_checkpoint
+from model.checkpoint import CheckpointFacts, load_checkpoint, read_facts
 from model.network import fresh_network, parameter_count
 from model.objectives import load_objective
 from model.observation import EncoderOutput, ObservationBatch
@@ -113,11 +113,13 @@ def _small(
     kind = network_class(name)
     if kind is None:
         return Built(make_policy(name, device=device, nfe=nfe), "none")
+    path = shipped_checkpoint(task.suite, kind.objective)
     try:
-        loaded = load_checkpoint(shipped_checkpoint(task.suite, kind.objective), kind.objective)
+        usable = read_facts(path).training.get("suite") == task.suite
     except InputError:
-        pass  # there is none, or it is of another version of this program
-    else:
+        usable = False  # there is none, or it is of another version of this program
+    if usable:
+        loaded = load_checkpoint(path, kind.objective)
         return Built(NetworkPolicy(loaded.facts, loaded.network, device, nfe, loaded.sha256, dtype), "checkpoint")
     facts = small_facts(load_objective(kind.objective), task, like)
     return Built(NetworkPolicy(facts, fresh_network(facts.network, 0), device, nfe, dtype=dtype), "random")
