@@ -14,7 +14,8 @@ from model.actions import EMBODIMENTS, POSITION_EEF, ActionConvention
 # ManiSkill's controller of displacements: +-1 are so many metres and rad a step. Its rotations have the opposite sign.
 STEP_M = 0.1
 STEP_RAD = 0.1
-TURN_RAD = 0.2  # that a pose is gone towards in a step, at most; by `STEP_M`, too
+# Towards a pose the set point goes by so much a step, at most: 0.6 m/s and 2.5 rad/s.
+POSE_M, POSE_RAD = 0.03, 0.125
 # What the random policy draws positions from: m, world.
 _TABLE_LOW, _TABLE_HIGH = (-0.3, -0.4, 0.0), (0.3, 0.4, 0.5)
 
@@ -24,7 +25,7 @@ Frame = Float[np.ndarray, "4 4"]
 class PoseControl(Control):
     """Poses of the tool centre point in the world and gripper opening, by ManiSkill's `pd_joint_pos`.
 
-    In each step the set point goes towards the pose, by 0.1 m and 0.2 rad at most, and inverse kinematics gives joint
+    In each step the set point goes towards the pose, by 3 cm and 0.125 rad at most, and inverse kinematics gives joint
     positions near the last ones. Where it finds none the arm stays.
     """
 
@@ -41,6 +42,11 @@ class PoseControl(Control):
         (arm,) = arms
         self._base, self._joints, self._opening = arm.base, arm.joints.astype(float), arm.opening
 
+    @property
+    def set_point(self) -> Frame:
+        """Pose of the tool centre point in the world that the joints were last sent to."""
+        return self._base @ tool(self._joints)
+
     def command(self, action: Float32[np.ndarray, "128"]) -> Float32[np.ndarray, "1 8"]:
         """See `Control.command`."""
         native = self._embodiment.decode(action).astype(np.float64)
@@ -54,13 +60,14 @@ class PoseControl(Control):
 
     def hold(self) -> Float32[np.ndarray, "128"]:
         """See `Control.hold`."""
-        return self._encode(self._base @ tool(self._joints), self._opening)
+        return self.encode(self.set_point, self._opening)
 
     def from_joints(self, command: Float[np.ndarray, "1 8"], arms: Sequence[Arm]) -> Float32[np.ndarray, "128"]:
         """See `Control.from_joints`."""
-        return self._encode(self._base @ tool(command[0, :7]), (float(command[0, 7]) + 1.0) / 2.0)
+        return self.encode(self._base @ tool(command[0, :7]), (float(command[0, 7]) + 1.0) / 2.0)
 
-    def _encode(self, pose: Frame, opening: float) -> Float32[np.ndarray, "128"]:
+    def encode(self, pose: Frame, opening: float) -> Float32[np.ndarray, "128"]:
+        """The action that goes to a pose (world), with a gripper opening (0 closed .. 1 open)."""
         quaternion = positive(Rotation.from_matrix(pose[:3, :3]).as_quat())
         return self._embodiment.encode(np.array([*pose[:3, 3], *quaternion, opening]))
 
@@ -120,8 +127,8 @@ def _towards(now: Frame, wanted: Frame) -> Frame:
     """The pose as far on the way as a step goes."""
     step = np.eye(4)
     shift = wanted[:3, 3] - now[:3, 3]
-    step[:3, 3] = now[:3, 3] + shift * min(1.0, STEP_M / max(float(np.linalg.norm(shift)), 1e-9))
+    step[:3, 3] = now[:3, 3] + shift * min(1.0, POSE_M / max(float(np.linalg.norm(shift)), 1e-9))
     turn = Rotation.from_matrix(wanted[:3, :3] @ now[:3, :3].T).as_rotvec()
-    turn *= min(1.0, TURN_RAD / max(float(np.linalg.norm(turn)), 1e-9))
+    turn *= min(1.0, POSE_RAD / max(float(np.linalg.norm(turn)), 1e-9))
     step[:3, :3] = Rotation.from_rotvec(turn).as_matrix() @ now[:3, :3]
     return step

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from envs.maniskill import expert, observe
-from envs.maniskill.end_effector import make_control
+from envs.maniskill.end_effector import PoseControl, make_control
 from envs.maniskill.settings import read_settings
 from envs.maniskill.simulation import Simulation, said
 from envs.maniskill.specification import task_spec
+from envs.maniskill.waypoints import Goal, Waypoints
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult
 from envs.suite import Suite
 from model.actions import ActionError, check_action
@@ -46,6 +47,8 @@ class ManiSkillEnv(Env):
         self._episode: Episode | None = None
         self._observation: Observation = {}
         self._plan: list[np.ndarray] | None = None
+        self._waypoints: Waypoints | None = None
+        self._goal: tuple[int, Goal] | None = None  # the step that it was asked in
         self._steps = 0
         self._first_success: int | None = None
 
@@ -54,7 +57,7 @@ class ManiSkillEnv(Env):
         if episode.variation != 0:
             raise InputError(f"{self.spec.task} has one variation, 0, not {episode.variation}.")
         self._start(episode)
-        self._plan = None
+        self._plan = self._waypoints = self._goal = None
         self._observation = self._observe({})
         return self._observation
 
@@ -119,20 +122,45 @@ class ManiSkillEnv(Env):
         return self.control.hold()
 
     def expert_action(self) -> Float32[np.ndarray, "128"]:
-        """The next action of the motion-planned solution, which is found when it is first asked for; then it holds.
+        """What the expert does now.
 
-        The solution is played once in this simulator, without pictures, and the episode is set up again.
+        Where actions are poses, the pose that it goes to next (`envs.maniskill.waypoints`). Else the next action of
+        the motion-planned solution, which is found when it is first asked for; then it holds. The solution is
+        played once in this simulator, without pictures, and the episode is set up again.
 
         Raises:
             InputError: The planner's packages are not there: it runs in the experts' own environment.
             RuntimeError: Actions came before the first question, or before the first reset.
         """
         episode = self._need_episode()
+        if self._asked_late():
+            raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
+        if isinstance(self.control, PoseControl):
+            return self._next_goal(self.control)
         if self._plan is None:
-            if self._steps > 0:
-                raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
             self._plan = self._solve(episode)
         return self._plan[self._steps] if self._steps < len(self._plan) else self.hold_action()
+
+    def _asked_late(self) -> bool:
+        return self._steps > 0 and self._plan is None and self._waypoints is None
+
+    def _next_goal(self, control: PoseControl) -> Float32[np.ndarray, "128"]:
+        if self._waypoints is None:
+            self._waypoints = Waypoints(self.simulation, control, self.spec.task)
+        if self._goal is None or self._goal[0] != self._steps:
+            self._goal = self._steps, self._waypoints.goal()
+        goal = self._goal[1]
+        return control.encode(goal.pose, goal.opening)
+
+    def on_the_way(self, careful: bool) -> bool:
+        """Whether the expert's last action only leads to the next one; see `train.disturbance.KnowsTheWay`.
+
+        Raises:
+            InputError: Its solution was planned beforehand, so that it must not be disturbed.
+        """
+        if not isinstance(self.control, PoseControl):
+            raise InputError("motion-planned demonstrations cannot be disturbed: leave --disturb and --stray out.")
+        return self._goal is not None and self._goal[1].free
 
     def _solve(self, episode: Episode) -> list[Float32[np.ndarray, "128"]]:
         actions: list[np.ndarray] = []

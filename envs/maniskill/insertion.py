@@ -14,7 +14,7 @@ _SLOWLY = 0.3  # pace of an insertion
 _PAUSE = 5  # steps in which the arm, which lags behind its command, gets there
 _ATTEMPTS = 2
 _ALIGNMENTS = 3
-_BEFORE_M, _INTO_M = 0.01, 0.02  # of the peg's head: before the hole, and beyond its middle
+BEFORE_M, INTO_M = 0.01, 0.02  # of the peg's head: before the hole, and beyond its middle
 _SPEED = 0.75  # share of the planner's own limits
 
 # Carries out joint angles (rad), the gripper closed; true for a success.
@@ -49,7 +49,7 @@ def solve_peg(env: Any) -> None:
         closing = -closing  # least turning
     tail = lying.p - max(0.05, half / 2 + 0.01) * axis
     grasp = env.agent.build_grasp_pose(np.array([0.0, 0.0, -1.0]), closing, tail)
-    before = goal * sapien.Pose([-_BEFORE_M - half, 0.0, 0.0])
+    before = goal * sapien.Pose([-BEFORE_M - half, 0.0, 0.0])
     command = before * lying.inv() * grasp
     for pose in (grasp * sapien.Pose([0.0, 0.0, -0.05]), grasp):
         if isinstance(planner.move_to_pose_with_screw(pose), int):
@@ -60,7 +60,7 @@ def solve_peg(env: Any) -> None:
             return
         command = before * env.peg.pose.sp.inv() * command
     planner.move_to_pose_with_screw(
-        goal * sapien.Pose([_INTO_M, 0.0, 0.0]) * before.inv() * command, refine_steps=_PAUSE
+        goal * sapien.Pose([INTO_M, 0.0, 0.0]) * before.inv() * command, refine_steps=_PAUSE
     )
 
 
@@ -78,7 +78,7 @@ def insert_again(simulation: Simulation, go: Go) -> None:
     if hasattr(base, "charger"):
         part, back, into = base.charger, 0.05, 0.0
     else:
-        part, back, into = base.peg, _BEFORE_M + float(base.peg_half_sizes[0, 0]), _INTO_M
+        part, back, into = base.peg, BEFORE_M + float(base.peg_half_sizes[0, 0]), INTO_M
     for _ in range(_ATTEMPTS):
         joints = simulation.arms()[0].joints  # what was commanded may lie behind what stands in its way
         for along, pace in ((-back, 1.0), (-back, _SLOWLY), (-back, _SLOWLY), (into, _SLOWLY)):

@@ -11,7 +11,9 @@ from envs.conformance import check_environment
 from envs.maniskill.speed import rounds_of, seen_by
 from envs.play import play_episode
 from envs.spec import InputError, SimulatorError
+from envs.suite import load_suite
 from model.actions import EMBODIMENTS
+from policies.expert import ExpertPolicy
 from policies.zero import ZeroPolicy
 
 pytestmark = [pytest.mark.maniskill, pytest.mark.slow]
@@ -175,6 +177,37 @@ def test_one_simulator_a_process(five):
         suite.make("PickCube-v1")
 
 
+@pytest.mark.parametrize("task", list(load_suite("maniskill5_eef").tasks))
+def test_the_expert_of_poses_solves_every_task_without_a_planner(five, task):
+    suite = five("maniskill5_eef", cameras=(), steps_after_success=0)
+    with opened(suite, task) as env:
+        record = play_episode(env, ExpertPolicy(), suite.episodes(task, "train", 1)[0], 1)
+        assert (record.outcome, record.steps < 120) == ("success", True)
+
+
+def test_the_expert_of_poses_comes_back_from_wherever_it_was_led(five):
+    suite = five("maniskill5_eef", cameras=(), steps_after_success=0)
+    with opened(suite, "PickCube-v1") as env:
+        env.reset(suite.episodes("PickCube-v1", "train", 1)[0])
+        success, ways = False, []
+        for step in range(120):
+            action = env.expert_action()
+            assert np.array_equal(env.expert_action(), action)  # asked twice in a step
+            ways.append(env.on_the_way(True))
+            if 3 <= step < 10:
+                action[:3] += (0.0, 0.15, 0.1)
+                action[7] = 0.0
+            success |= env.step(action).info.success
+        # Only the way to the cube may be disturbed, not what happens with the cube in the hand.
+        assert success and ways[0] and not ways[-1] and sum(ways) < 40
+
+
+def test_planned_demonstrations_are_not_disturbed(five):
+    suite = five(cameras=())
+    with opened(suite, "PushCube-v1") as env, pytest.raises(InputError, match="leave --disturb"):
+        env.on_the_way(True)
+
+
 def test_the_expert_says_where_it_runs(five):
     if np.__version__.startswith("1."):
         pytest.skip("the experts' own environment")
@@ -188,8 +221,6 @@ def test_the_expert_says_where_it_runs(five):
 def test_the_expert_solves_and_its_solution_is_played_again_to_the_bit(five):
     if not np.__version__.startswith("1."):
         pytest.skip("needs the experts' environment: ./envs/maniskill/setup_experts.sh")
-    from policies.expert import ExpertPolicy
-
     suite = five(cameras=())
     with opened(suite, "PushCube-v1") as env:
         records = [play_episode(env, ExpertPolicy(), suite.episodes("PushCube-v1", count=1)[0], 8) for _ in range(2)]
