@@ -6,8 +6,8 @@ r"""Pre-trains the encoder that all objectives share.
         --hard 0.5 --learning-rate 5e-4 --steps 2500
     python -m train.pretrain --suite rlbench18 --encoder runs/train/rlbench18_encoder/encoder.safetensors --steps 6000
 
-No objective takes part: the encoder learns to find the next end-effector position in the views, and to tell actions
-apart (`model.pointer`, `model.probe`). With --encoder an earlier one is trained on: all of it, with more of what it
+No objective takes part: the encoder learns to find the next end-effector position in the views, where the cameras are
+calibrated, and to tell actions apart (`model.pointer`, `model.probe`). With --encoder an earlier one is trained on: all of it, with more of what it
 gets wrong, or cheaply its close look alone. The folder of the run gets
 `encoder.safetensors`, for `train.run --encoder`, `metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C,
 SIGTERM) goes on with the same command.
@@ -49,8 +49,8 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
         The path of the encoder's weights.
 
     Raises:
-        InputError: The folder holds a run with other settings, the demonstrations do not fit, or the suite's cameras
-            are not calibrated.
+        InputError: The folder holds a run with other settings, the demonstrations do not fit, or moved views are asked
+            for of cameras that are not calibrated.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the state was saved.
     """
     check(config)
@@ -66,10 +66,7 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     before = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, None, demos, None if before is None else before.facts)
     if not cameras_of(facts):
-        raise InputError(
-            f"the cameras of {config.suite} are not calibrated: there is nothing to pre-train an encoder with. Train "
-            "encoder and trunk together, with `python -m train.run`."
-        )
+        _check_without_places(config)
     facts = with_more(facts, config)
     choosing = before is not None and config.part == "choice"
     if choosing:
@@ -96,6 +93,15 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
         hard = hard_rows(encoder, data, config.batch_size, config.device, precision)
     trainer = EncoderTrainer(config, encoder, probe, data, facts.normalizer, facts.vocabulary, hard)
     return _run(config, trainer, facts, watched)
+
+
+def _check_without_places(config: PretrainConfig) -> None:
+    """Where the cameras are not calibrated the encoder learns to tell actions apart, and nothing else."""
+    missing = f"the cameras of {config.suite} are not calibrated, so the encoder finds no places"
+    if config.warp:
+        raise InputError(f"{missing}, and what moved views should show is unknown: add --warp 0.")
+    if config.hard or (config.encoder is not None and config.part != "all"):
+        raise InputError(f"{missing}: train all of it (--part all), without --hard.")
 
 
 def with_choices(facts: CheckpointFacts) -> CheckpointFacts:

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from envs.maniskill.control import Arm, Control, JointControl
 from envs.maniskill.kinematics import reach, tool
+from envs.maniskill.settings import Options
 from envs.rlbench.state import positive
 from model.actions import EMBODIMENTS, POSITION_EEF, ActionConvention
 
@@ -42,10 +43,15 @@ class PoseControl(Control):
         (arm,) = arms
         self._base, self._joints, self._opening = arm.base, arm.joints.astype(float), arm.opening
 
-    @property
-    def set_point(self) -> Frame:
+    def set_point(self, arm: int = 0) -> Frame:
         """Pose of the tool centre point in the world that the joints were last sent to."""
         return self._base @ tool(self._joints)
+
+    def going(self, goals: Sequence[tuple[Frame, float]]) -> Float32[np.ndarray, "128"]:
+        """The action that goes to a pose (world), with a gripper opening (0 closed .. 1 open)."""
+        ((pose, opening),) = goals
+        quaternion = positive(Rotation.from_matrix(pose[:3, :3]).as_quat())
+        return self._embodiment.encode(np.array([*pose[:3, 3], *quaternion, opening]))
 
     def command(self, action: Float32[np.ndarray, "128"]) -> Float32[np.ndarray, "1 8"]:
         """See `Control.command`."""
@@ -60,16 +66,7 @@ class PoseControl(Control):
 
     def hold(self) -> Float32[np.ndarray, "128"]:
         """See `Control.hold`."""
-        return self.encode(self.set_point, self._opening)
-
-    def from_joints(self, command: Float[np.ndarray, "1 8"], arms: Sequence[Arm]) -> Float32[np.ndarray, "128"]:
-        """See `Control.from_joints`."""
-        return self.encode(self._base @ tool(command[0, :7]), (float(command[0, 7]) + 1.0) / 2.0)
-
-    def encode(self, pose: Frame, opening: float) -> Float32[np.ndarray, "128"]:
-        """The action that goes to a pose (world), with a gripper opening (0 closed .. 1 open)."""
-        quaternion = positive(Rotation.from_matrix(pose[:3, :3]).as_quat())
-        return self._embodiment.encode(np.array([*pose[:3, 3], *quaternion, opening]))
+        return self.going([(self.set_point(), self._opening)])
 
 
 class DisplacementControl(Control):
@@ -116,11 +113,11 @@ class DisplacementControl(Control):
         return self._embodiment.encode(np.array([*shift, *angles, opening - self._opening, 0.0]))
 
 
-def make_control(name: str, arms: int) -> Control:
-    """The control that a suite's option names."""
-    if name == "joints":
-        return JointControl(arms)
-    return PoseControl() if name == "eef" else DisplacementControl()
+def make_control(options: Options, arms: int) -> Control:
+    """The control that a suite's options name."""
+    if options.control == "joints":
+        return JointControl(arms, options.joint_speed)
+    return PoseControl() if options.control == "eef" else DisplacementControl()
 
 
 def _towards(now: Frame, wanted: Frame) -> Frame:

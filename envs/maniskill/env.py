@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from envs.maniskill import expert, observe
-from envs.maniskill.end_effector import PoseControl, make_control
+from envs.maniskill.end_effector import make_control
+from envs.maniskill.goals import GoalExpert, goal_expert
 from envs.maniskill.settings import read_settings
 from envs.maniskill.simulation import Simulation, said
 from envs.maniskill.specification import task_spec
-from envs.maniskill.waypoints import Goal, Waypoints
 from envs.spec import Env, Episode, InputError, Observation, SimulatorError, StepInfo, StepResult
 from envs.suite import Suite
 from model.actions import ActionError, check_action
@@ -41,14 +41,13 @@ class ManiSkillEnv(Env):
             SimulatorError: ManiSkill cannot build the task, or this process holds another environment.
         """
         self._settings = read_settings(suite, task)
-        self.control = make_control(self._settings.options.control, self._settings.task.arms)
+        self.control = make_control(self._settings.options, self._settings.task.arms)
         self.spec = task_spec(suite, self._settings, sim)
         self.simulation = Simulation(self._settings, self.control.mode, sim)
         self._episode: Episode | None = None
         self._observation: Observation = {}
         self._plan: list[np.ndarray] | None = None
-        self._waypoints: Waypoints | None = None
-        self._goal: tuple[int, Goal] | None = None  # the step that it was asked in
+        self._goals: GoalExpert | None = None
         self._steps = 0
         self._first_success: int | None = None
 
@@ -57,7 +56,8 @@ class ManiSkillEnv(Env):
         if episode.variation != 0:
             raise InputError(f"{self.spec.task} has one variation, 0, not {episode.variation}.")
         self._start(episode)
-        self._plan = self._waypoints = self._goal = None
+        self._plan = None
+        self._goals = goal_expert(self._settings.task, self.simulation, self.control)
         self._observation = self._observe({})
         return self._observation
 
@@ -124,43 +124,32 @@ class ManiSkillEnv(Env):
     def expert_action(self) -> Float32[np.ndarray, "128"]:
         """What the expert does now.
 
-        Where actions are poses, the pose that it goes to next (`envs.maniskill.waypoints`). Else the next action of
-        the motion-planned solution, which is found when it is first asked for; then it holds. The solution is
-        played once in this simulator, without pictures, and the episode is set up again.
+        Where the control goes to what it is told by itself, that is where to go next (`envs.maniskill.goals`). Else
+        it is the next action of the motion-planned solution, which is found when it is first asked for; then it holds.
+        The solution is played once in this simulator, without pictures, and the episode is set up again.
 
         Raises:
             InputError: The planner's packages are not there: it runs in the experts' own environment.
             RuntimeError: Actions came before the first question, or before the first reset.
         """
         episode = self._need_episode()
-        if self._asked_late():
-            raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
-        if isinstance(self.control, PoseControl):
-            return self._next_goal(self.control)
+        if self._goals is not None:
+            return self._goals.action(self._steps)
         if self._plan is None:
+            if self._steps > 0:
+                raise RuntimeError("ask the expert from the first action on: it solves the episode from its start")
             self._plan = self._solve(episode)
         return self._plan[self._steps] if self._steps < len(self._plan) else self.hold_action()
-
-    def _asked_late(self) -> bool:
-        return self._steps > 0 and self._plan is None and self._waypoints is None
-
-    def _next_goal(self, control: PoseControl) -> Float32[np.ndarray, "128"]:
-        if self._waypoints is None:
-            self._waypoints = Waypoints(self.simulation, control, self.spec.task)
-        if self._goal is None or self._goal[0] != self._steps:
-            self._goal = self._steps, self._waypoints.goal()
-        goal = self._goal[1]
-        return control.encode(goal.pose, goal.opening)
 
     def on_the_way(self, careful: bool) -> bool:
         """Whether the expert's last action only leads to the next one; see `train.disturbance.KnowsTheWay`.
 
         Raises:
-            InputError: Its solution was planned beforehand, so that it must not be disturbed.
+            InputError: Its solution was planned beforehand, or moves joints, so that it must not be disturbed.
         """
-        if not isinstance(self.control, PoseControl):
-            raise InputError("motion-planned demonstrations cannot be disturbed: leave --disturb and --stray out.")
-        return self._goal is not None and self._goal[1].free
+        if self._goals is None or self.spec.embodiment.name != "absolute_eef":
+            raise InputError("only demonstrations by poses of the end effector can be disturbed: leave --disturb out.")
+        return self._goals.free
 
     def _solve(self, episode: Episode) -> list[Float32[np.ndarray, "128"]]:
         actions: list[np.ndarray] = []

@@ -63,12 +63,8 @@ def solve(simulation: Simulation, task: Task, play: Play, max_steps: int) -> Non
             from mani_skill.examples.motionplanning.panda import solutions
 
             getattr(solutions, _SOLUTIONS[task.name])(_OneArm(simulation.base, played))
-        elif task.name == "PegInsertionSide-v1":
-            solve_peg(_OneArm(simulation.base, played))
         else:
-            from envs.maniskill import two_arms
-
-            two_arms.solve(simulation, task.name, played)
+            solve_peg(_OneArm(simulation.base, played))
         if task.name in _INSERTIONS and not played.succeeded:
             insert_again(simulation, lambda joints: played(np.array([[*joints, -1.0]])))
 

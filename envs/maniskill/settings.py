@@ -19,6 +19,8 @@ class Options:
     Attributes:
         control: "joints": absolute joint positions; "eef": poses of the end effector; "delta_eef": its displacements
             (the latter two for one arm only).
+        joint_speed: Of "joints": how fast a joint goes towards its commanded position, at most, rad/s; None for at
+            once, as ManiSkill does.
         robot: "default": each task's own; "panda_wristcam": an arm with a wrist camera in every task.
         goal_marker: Whether the cameras see the marker of the goal, where a task has one.
         light_meshes: Whether the robot's visual meshes are decimated, which is several times faster.
@@ -27,6 +29,7 @@ class Options:
     """
 
     control: str
+    joint_speed: float | None
     robot: str
     goal_marker: bool
     light_meshes: bool
@@ -88,6 +91,9 @@ def _options(suite: Suite) -> Options:
     for name in ("goal_marker", "light_meshes"):
         if not isinstance(getattr(options, name), bool):
             raise InputError(f"suite {suite.name!r}: option {name} must be true or false.")
+    speed = options.joint_speed
+    if speed is not None and (isinstance(speed, bool) or not isinstance(speed, int | float) or speed <= 0):
+        raise InputError(f"suite {suite.name!r}: option joint_speed must be null, or above 0 (rad/s).")
     wait = options.steps_after_success
     if not isinstance(wait, int) or isinstance(wait, bool) or wait < 0:
         raise InputError(f"suite {suite.name!r}: option steps_after_success must be a number of actions, at least 0.")

@@ -2,6 +2,7 @@
 
 from envs.maniskill import install
 from envs.maniskill.cameras import camera
+from envs.maniskill.control import CONTROL_HZ
 from envs.maniskill.end_effector import make_control
 from envs.maniskill.observe import names
 from envs.maniskill.settings import Settings
@@ -9,8 +10,7 @@ from envs.spec import TaskSpec
 from envs.suite import Suite
 
 # Raise whenever a change could move a number.
-ADAPTER_VERSION = 2
-CONTROL_HZ = 20.0
+ADAPTER_VERSION = 1
 
 
 def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
@@ -19,7 +19,7 @@ def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
     Raises:
         InputError: The packages are missing.
     """
-    control = make_control(settings.options.control, settings.task.arms)
+    control = make_control(settings.options, settings.task.arms)
     return TaskSpec(
         suite=suite.name,
         task=settings.task.name,

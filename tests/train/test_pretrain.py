@@ -181,6 +181,19 @@ def test_an_encoder_grows_and_is_at_first_what_it_was(tmp_path, monkeypatch):
             pretrained(tmp_path / "third", monkeypatch, **options)
 
 
+def test_without_calibration_an_encoder_learns_to_tell_actions_apart_alone(tmp_path):
+    settings = PretrainConfig("mock", out=tmp_path / "e2", steps=2, threads=1, log_every=1, warp=0.0)
+    for options, message in (({"warp": 1.0}, "add --warp 0"), ({"encoder": tmp_path / "e2/encoder.safetensors"}, "all")):
+        if options.get("encoder"):
+            pretrain(settings, demonstrations())
+        with pytest.raises(InputError, match=f"not calibrated.*{message}"):
+            pretrain(replace(settings, out=tmp_path / "e3", **options), demonstrations())
+    logged = json.loads((tmp_path / "e2/metrics.jsonl").read_text().splitlines()[0])
+    assert logged["probe"] > 0 and "pointer" not in logged
+    path = train(config(tmp_path, encoder=tmp_path / "e2/encoder.safetensors"), demonstrations())
+    assert path.is_file()
+
+
 def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):
     path = pretrained(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=r"pre-trained encoder, not a policy.*--encoder"):
@@ -193,7 +206,4 @@ def test_files_in_each_others_place_are_refused(tmp_path, monkeypatch):
     renamed = demonstrations(replace(dataset(), cameras=("left", "up")))
     with pytest.raises(InputError, match=r"cameras \('left', 'up'\).*\('left', 'right'\)"):
         train(config(tmp_path, encoder=path, out=tmp_path / "other"), renamed)
-    monkeypatch.undo()
-    with pytest.raises(InputError, match="not calibrated"):
-        pretrain(PretrainConfig("mock", out=tmp_path / "e2", steps=2, threads=1), demonstrations())
     assert main(["--suite", "mock", "--data", str(tmp_path / "none")]) == 2

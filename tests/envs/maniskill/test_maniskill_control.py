@@ -121,13 +121,39 @@ def test_a_pose_out_of_reach_leaves_the_arm_where_it_is():
     assert np.allclose(control.hold(), before) and np.allclose(after[0, :2], [0.0, 1.5])
 
 
-@pytest.mark.parametrize("closed", [-1.0, 1.0])
-def test_a_joint_command_as_a_pose_there_and_back(closed):
+def test_a_pose_as_an_action_is_gone_to():
     control = PoseControl()
     control.start([arm()])
-    there = np.array([[*(np.array(REST) + 0.02), closed]])
-    command = control.command(control.from_joints(there, [arm()]))
-    assert np.allclose(tool(command[0, :7]), tool(there[0, :7]), atol=1.1e-3) and command[0, 7] == closed
+    there = arm(np.array(REST) + 0.02)
+    command = control.command(control.going([(there.tip, 0.0)]))
+    assert np.allclose(tool(command[0, :7]), tool(there.joints), atol=1.1e-3) and command[0, 7] == -1.0
+    assert np.allclose(control.set_point(), there.tip, atol=1.1e-3)
+
+
+def test_paced_joints_go_to_a_far_command_by_themselves():
+    control = JointControl(2, speed=1.0)
+    control.start([arm(), arm()])
+    far = np.add(REST, [0.2, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0])
+    action = EMBODIMENTS["bimanual_joints"].encode([*far, 0.0, *REST, 1.0])
+    first = control.command(action)
+    assert np.allclose(first[0, :7] - REST, np.array([0.05, 0, 0, 0.025, 0, 0, 0]), atol=1e-6)  # 1 rad/s at 20 Hz
+    assert np.allclose(first[1, :7], REST, atol=1e-6) and first[:, 7].tolist() == [-1.0, 1.0]
+    for _ in range(3):
+        last = control.command(action)
+    assert np.allclose(last[0, :7], far, atol=1e-6)
+    assert np.allclose(control.hold(), action)  # not where the set point was on the way
+
+
+def test_a_pose_has_one_posture_wherever_the_arm_is():
+    poses, found = [(arm(np.array(REST) + 0.05).tip, 0.5)], []
+    for start in (REST, np.array(REST) + 0.3):
+        control = JointControl(1, speed=1.0)
+        control.start([arm(start)])
+        found.append(EMBODIMENTS["joints"].decode(control.going(poses)))
+    assert np.array_equal(found[0], found[1]) and found[0][7] == 0.5
+    assert np.allclose(tool(found[0][:7]), tool(np.array(REST) + 0.05), atol=1.1e-3)
+    out_of_reach = arm().tip + np.array([[0, 0, 0, 2.0], [0] * 4, [0] * 4, [0] * 4])
+    assert np.allclose(EMBODIMENTS["joints"].decode(control.going([(out_of_reach, 1.0)]))[:7], np.array(REST) + 0.3)
 
 
 def test_proprioception_has_a_name_for_every_entry():
