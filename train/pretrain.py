@@ -7,8 +7,8 @@ r"""Pre-trains the encoder that all objectives share.
     python -m train.pretrain --suite rlbench18 --encoder runs/train/rlbench18_encoder/encoder.safetensors --steps 6000
 
 No objective takes part: the encoder learns to find the next end-effector position in the views, where the cameras are
-calibrated, and to tell actions apart (`model.pointer`, `model.probe`). With --encoder an earlier one is trained on: all of it, with more of what it
-gets wrong, or cheaply its close look alone. The folder of the run gets
+calibrated, and to tell actions apart (`model.pointer`, `model.probe`). With --encoder an earlier one is trained on: all
+of it, with more of what it gets wrong, or cheaply its close look alone. The folder of the run gets
 `encoder.safetensors`, for `train.run --encoder`, `metrics.jsonl` and `state.pt`. A run that was interrupted (Ctrl-C,
 SIGTERM) goes on with the same command.
 """

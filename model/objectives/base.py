@@ -62,6 +62,10 @@ class Objective(ABC):
             )
         return self
 
+    def quick(self) -> "Objective":
+        """The same objective, sampling fast enough to watch a training by; itself unless it takes many passes."""
+        return self
+
     def state_dict(self) -> dict[str, Any]:
         """What `loss` has gathered so far (tensors and numbers); training saves it to resume exactly."""
         return {}

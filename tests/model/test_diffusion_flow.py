@@ -96,6 +96,13 @@ def test_ddim_follows_its_closed_form():
     assert abs(x.mean() - mean) < 0.3 and sampler.sampler == "DDIM-10"
 
 
+def test_a_training_is_watched_in_ten_passes_at_most():
+    assert (Diffusion().quick().sampler, Diffusion().nfe) == ("DDIM-10", 100)
+    few, flow = Diffusion(nfe=5), Flow()
+    assert few.quick() is few and flow.quick() is flow
+    assert Diffusion(steps=25, nfe=25).quick().nfe == 25  # cannot be sampled in 10
+
+
 def test_ddpm_follows_its_closed_form():
     """Step by step with the same noise: posterior mean and the small variance (Ho et al., equation 7)."""
     mean, std = -0.7, 0.5

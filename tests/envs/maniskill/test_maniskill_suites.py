@@ -67,6 +67,7 @@ def test_protocols_differ():
         ({"control": "ee"}, "control must be one of joints, eef, delta_eef"),
         ({"goal_marker": 1}, "goal_marker must be true or false"),
         ({"steps_after_success": -1}, "at least 0"),
+        ({"joint_speed": 0}, "joint_speed must be null, or above 0"),
         ({"tasks": {"PickCube-v1": 2}}, "one variation"),
     ],
 )
