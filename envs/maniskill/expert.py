@@ -1,8 +1,9 @@
-"""The experts: ManiSkill's motion-planned solutions of four tasks, and our own of PegInsertionSide and for two arms.
+"""The experts that plan each step: ManiSkill's motion-planned solutions of four tasks, and our own of PegInsertionSide.
 
-Where ManiSkill's planner finds no path they go straight, and an insertion that has failed is tried again.
-All plan with mplib, whose wheels crash under NumPy 2, so they run in an environment of their own
-(`envs/maniskill/setup_experts.sh`). Nothing else of the benchmark needs it.
+Where the control goes to a far goal by itself no planner is needed (`envs.maniskill.goals`). Here, where ManiSkill's
+planner finds no path the experts go straight, and an insertion that has failed is tried again. All plan with mplib,
+whose wheels crash under NumPy 2, so they run in an environment of their own (`envs/maniskill/setup_experts.sh`). Nothing
+else of the benchmark needs it.
 """
 
 import io
@@ -52,8 +53,10 @@ def solve(simulation: Simulation, task: Task, play: Play, max_steps: int) -> Non
         max_steps: Commands after which it ends.
 
     Raises:
-        InputError: The planner is not there, or this NumPy would crash it.
+        InputError: The planner is not there, or this NumPy would crash it, or the task has two arms.
     """
+    if task.arms > 1:
+        raise InputError("the experts for two arms do not plan each step: set joint_speed in the suite's options.")
     check_planner()
     played = Counted(play, max_steps)
     for agent in simulation.agents:  # the planner reads the robot's full description, not the light one
