@@ -2,8 +2,8 @@
 
 Where the control goes to a far goal by itself no planner is needed (`envs.maniskill.goals`). Here, where ManiSkill's
 planner finds no path the experts go straight, and an insertion that has failed is tried again. All plan with mplib,
-whose wheels crash under NumPy 2, so they run in an environment of their own (`envs/maniskill/setup_experts.sh`). Nothing
-else of the benchmark needs it.
+whose wheels crash under NumPy 2, so they run in an environment of their own (`envs/maniskill/setup_experts.sh`).
+Nothing else of the benchmark needs it.
 """
 
 import io
