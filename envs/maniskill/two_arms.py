@@ -12,6 +12,8 @@ from envs.maniskill.hand import CUBE_M, Goal, Hand, frame_of
 
 _MEETING = np.array([0.0, 0.0, CUBE_M / 2])  # m, world: both arms reach there
 _AWAY_M, _AWAY_HEIGHT = 0.30, 0.25  # m, from the middle between the arms: out of the other one's way
+_ROOM_M = 0.09  # between the middles of cubes that are put side by side
+_OFF_CENTRE = 0.75  # of the target's radius, at most
 
 Goals = tuple[Goal, Goal]
 
@@ -70,9 +72,18 @@ def _stack_cube(pair: _Pair, base: Any) -> Iterator[Goals]:
     """The target lies beyond the right arm's reach, so the left one places both cubes."""
     yield from pair.carry(pair.right, base.cubeB, lambda: _MEETING)
     yield from pair.withdraw(pair.right)
-    target = frame_of(base.goal_region.pose)[:3, 3]
-    yield from pair.carry(pair.left, base.cubeB, lambda: np.array([target[0], target[1], CUBE_M / 2]))
+    yield from pair.carry(pair.left, base.cubeB, lambda: _beside(base))
     yield from pair.carry(pair.left, base.cubeA, lambda: frame_of(base.cubeB.pose)[:3, 3] + (0.0, 0.0, CUBE_M))
+
+
+def _beside(base: Any) -> np.ndarray:
+    """On the target, and away from the other cube, which may lie on it too."""
+    target, other = frame_of(base.goal_region.pose)[:2, 3], frame_of(base.cubeA.pose)[:2, 3]
+    away = target - other
+    far = float(np.linalg.norm(away))
+    most = _OFF_CENTRE * float(base.goal_radius)
+    shift = np.clip(_ROOM_M - far, 0.0, most) * (away / far if far > 1e-6 else np.array([0.0, 1.0]))
+    return np.array([*(target + shift), CUBE_M / 2])
 
 
 _PLANS: dict[str, Callable[[_Pair, Any], Iterator[Goals]]] = {
