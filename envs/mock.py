@@ -170,10 +170,9 @@ class MockEnv(Env):
         # Not a real arm: joints that follow the gripper are all that the tests need.
         joints = [*(self._position - HOME), *self._rotation]
         numbers = [self._open, finger, finger, *self._position, *self._rotation, *joints, 1.0 - 2.0 * progress]
+        cameras = self.spec.cameras if self.picturing else ()
         return {
-            "images": {
-                camera.name: self._draw(camera.name, camera.height, camera.width) for camera in self.spec.cameras
-            },
+            "images": {camera.name: self._draw(camera.name, camera.height, camera.width) for camera in cameras},
             "proprioception": np.array(numbers, dtype=np.float32),
             "instruction": self.sentence.format(self._colour),
         }

@@ -94,6 +94,7 @@ class _Trial:
         start = time.perf_counter()
         if hasattr(self.env, "record_frames"):
             self.env.record_frames = self.frame_sink is not None
+        self.env.picturing = not self.policy.spec.blind
         try:
             self._run(execution_horizon)
         except ActionError as error:
@@ -101,7 +102,7 @@ class _Trial:
         except PolicyError as error:
             self.error = str(error)
         finally:
-            self.env.observing = True
+            self.env.observing = self.env.picturing = True
         once, at_end = any(self.successes), bool(self.successes and self.successes[-1])
         if self.failure is not None and self.failure.startswith(INVALID_ACTION):
             at_end = False  # it would have gone on: no way to end an episode at its best moment

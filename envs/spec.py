@@ -147,11 +147,13 @@ class Env(ABC):
         spec: The task's facts.
         wait_hz: Ticks of `wait` a second, under keyframe control; None where time cannot pass between two actions.
         observing: False allows `step` to leave observations empty, which saves their pictures; the motion is the same.
+        picturing: False allows observations without pictures (`images` is empty), for who looks at none; likewise.
     """
 
     spec: TaskSpec
     wait_hz: float | None = None
     observing: bool = True
+    picturing: bool = True
 
     @abstractmethod
     def reset(self, episode: Episode) -> Observation:

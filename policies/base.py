@@ -21,12 +21,14 @@ class PolicySpec:
     Attributes:
         convention: Meaning of its actions; None for policies that adapt to the task's (the reference policies).
         horizon: Actions in a chunk.
-        cameras: Cameras it reads; empty when it looks at none.
+        cameras: Cameras it reads; empty when it takes them as they come.
+        blind: It looks at no picture at all; the runner then spares the simulator taking them.
     """
 
     convention: ActionConvention | None
     horizon: int
     cameras: tuple[str, ...] = ()
+    blind: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from policies.base import ActionChunk, Policy, PolicyInfo, PolicySpec
 class ExpertPolicy(Policy):
     """Asks the environment for its expert's next action."""
 
-    spec = PolicySpec(convention=None, horizon=1)
+    spec = PolicySpec(convention=None, horizon=1, blind=True)
     info = PolicyInfo(name="expert", privileged=True)
     _env: Env | None = None
 
@@ -41,7 +41,7 @@ class ChasePolicy(ExpertPolicy):
     was seen; under keyframe control it is no use.
     """
 
-    spec = PolicySpec(convention=None, horizon=8)
+    spec = PolicySpec(convention=None, horizon=8, blind=True)
     info = PolicyInfo(name="chase", privileged=True)
 
     def act(self, obs: Observation) -> ActionChunk:

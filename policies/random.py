@@ -13,7 +13,7 @@ _GRIPPER_SLOTS = (GRIPPER, 15, 23, 31)
 class RandomPolicy(Policy):
     """Uniform positions and joints, uniform rotations, open or closed grippers."""
 
-    spec = PolicySpec(convention=None, horizon=1)
+    spec = PolicySpec(convention=None, horizon=1, blind=True)
     info = PolicyInfo(name="random")
 
     def reset(self, task: TaskSpec, seed: int) -> None:

@@ -33,7 +33,7 @@ class ReplayPolicy(Policy):
         except RecordError as error:
             raise InputError(str(error)) from error
         self._episodes = {(episode.task, episode.policy_seed): episode for episode in run.episodes}
-        self.spec = PolicySpec(convention=None, horizon=1)
+        self.spec = PolicySpec(convention=None, horizon=1, blind=True)
         self.info = PolicyInfo(
             name="replay",
             checkpoint_sha256=hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),

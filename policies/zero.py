@@ -19,7 +19,7 @@ HOLD: dict[int, str] = dict(
 class ZeroPolicy(Policy):
     """Repeats the pose, joints and gripper opening that it reads from proprioception."""
 
-    spec = PolicySpec(convention=None, horizon=1)
+    spec = PolicySpec(convention=None, horizon=1, blind=True)
     info = PolicyInfo(name="zero")
 
     def reset(self, task: TaskSpec, seed: int) -> None:

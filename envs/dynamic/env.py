@@ -35,6 +35,7 @@ class DynamicEnv(Env):
     Attributes:
         spec: See `Env`.
         observing: False saves the rendering of observations, which are empty then; the motion is the same.
+        picturing: False saves the pictures alone.
     """
 
     def __init__(self, suite: Suite, task: type[DynamicTask]) -> None:
@@ -44,7 +45,7 @@ class DynamicEnv(Env):
             InputError: The suite's options do not exist, or there is no off-screen GL.
         """
         self.spec = task_spec(suite, task)
-        self.observing = True
+        self.observing = self.picturing = True
         grasp = suite.options["grasp"]
         if grasp not in ("attach", "physical"):
             raise InputError(f"suite option grasp must be 'attach' or 'physical', not {grasp!r}.")
@@ -119,7 +120,8 @@ class DynamicEnv(Env):
             return {}
         assert self._cameras is not None, "the environment is closed"
         world = self._world
-        images = {camera.name: self._cameras.image(camera.name) for camera in self.spec.cameras}
+        cameras = self.spec.cameras if self.picturing else ()
+        images = {camera.name: self._cameras.image(camera.name) for camera in cameras}
         tip, fingers = world.tip, world.fingers
         opened = 1.0 if fingers[0] > 0.95 * FINGER_OPEN else 0.0
         pose = np.concatenate([tip.position, tip.rotation.as_quat()])

@@ -103,7 +103,7 @@ class ManiSkillEnv(Env):
             return {}
         begin = time.perf_counter()
         try:
-            images = self.simulation.pictures()
+            images = self.simulation.pictures() if self.picturing else {}
         except Exception as error:
             raise SimulatorError(f"SAPIEN cannot take a picture: {said(error)}") from error
         seconds["rendering"] = time.perf_counter() - begin

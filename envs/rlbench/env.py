@@ -47,6 +47,7 @@ class MujocoEnv(Env):
         spec: See `Env`.
         record_frames: Keep frames of each step's motion, see `take_frames`.
         observing: False saves the rendering of observations, which are empty then; the motion is the same.
+        picturing: False saves the pictures alone.
         intermediate_observations: See `take_intermediate`.
     """
 
@@ -60,7 +61,7 @@ class MujocoEnv(Env):
         """
         self.spec = task_spec(suite, task)
         self.record_frames = False
-        self.observing = True
+        self.observing = self.picturing = True
         self.intermediate_observations = 0
         grasp = suite.options["grasp"]
         if grasp not in ("attach", "physical"):
@@ -194,7 +195,8 @@ class MujocoEnv(Env):
         begin = time.perf_counter()
         world = self._world
         assert self._cameras is not None, "the environment is closed"
-        images = {camera.name: self._cameras.image(camera.name) for camera in self.spec.cameras}
+        cameras = self.spec.cameras if self.picturing else ()
+        images = {camera.name: self._cameras.image(camera.name) for camera in cameras}
         tip, fingers = world.tip, world.fingers
         opened = 1.0 if fingers[0] > 0.95 * FINGER_OPEN else 0.0
         pose = np.concatenate([tip.position, tip.rotation.as_quat()])

@@ -1,5 +1,7 @@
 """Between two calls of the policy nobody looks, and the environment may save its pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,17 @@ def test_what_is_played_while_the_policy_computes_is_not_looked_at(watched):
     record = play_episode(env, Chunks(2), episode, 2, latency=parse_latency("100ms"))
     assert record.error is None and asked and not all(asked)
     assert env.observing
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_for_who_looks_at_no_picture_none_is_taken(blind):
+    suite = load_suite("mock_servo")
+    env = suite.make(next(iter(suite.tasks)))
+    policy, seen = Chunks(2), []
+    policy.spec = replace(policy.spec, blind=blind)
+    policy.act = lambda obs: seen.append(obs) or ActionChunk(env.hold_action()[None])
+    (episode,) = suite.episodes(env.spec.task, count=1)
+    record = play_episode(env, policy, episode, 2)
+    assert record.error is None and len(seen) > 2
+    assert all(bool(obs["images"]) != blind and len(obs["proprioception"]) for obs in seen)
+    assert env.picturing and env.reset(episode)["images"]

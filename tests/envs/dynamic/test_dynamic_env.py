@@ -151,8 +151,13 @@ def test_a_suite_without_cameras_plays_the_same_motion(dynamic, make_dynamic):
     episode = Episode("dynamic", "conveyor_pick", 1, 1_000_000)
     unseen = dataclasses.replace(dynamic, cameras=()).make("conveyor_pick")
     assert not unseen.reset(episode)["images"]
-    assert np.array_equal(play(unseen, episode), play(make_dynamic("conveyor_pick"), episode))
+    seen = make_dynamic("conveyor_pick")
+    state_then = play(seen, episode)
+    assert np.array_equal(play(unseen, episode), state_then)
     unseen.close()
+    seen.picturing = False  # nor does it matter whether anybody looks
+    assert np.array_equal(play(seen, episode), state_then) and seen.step(seen.hold_action()).observation["images"] == {}
+    seen.picturing = True
 
 
 def test_wrong_requests_are_refused(dynamic, make_dynamic):

@@ -171,6 +171,16 @@ def test_without_a_look_the_motion_is_the_same(five):
         assert np.array_equal(ends[0]["images"]["render"], ends[1]["images"]["render"])
 
 
+def test_for_who_looks_at_no_picture_none_is_taken(five):
+    suite = five(image_size=32, max_steps=5)
+    with opened(suite, "PushCube-v1") as env:
+        (episode,) = suite.episodes("PushCube-v1", count=1)
+        taken, take = [], env.simulation.pictures
+        env.simulation.pictures = lambda: taken.append(0) or take()
+        play_episode(env, ZeroPolicy(), episode, 8)
+        assert not taken and env.reset(episode)["images"]
+
+
 def test_one_simulator_a_process(five):
     suite = five(cameras=())
     with opened(suite, "PushCube-v1"), pytest.raises(SimulatorError, match="once a process"):

@@ -100,6 +100,19 @@ def test_the_same_actions_give_the_same_observations(make_env):
     assert equal(*ends)
 
 
+def test_without_pictures_the_motion_is_the_same(make_env):
+    env, episode = make_env("push_buttons"), Episode("rlbench18", "push_buttons", 0, 1_000_000)
+    ends = []
+    for picturing in (True, False):
+        env.picturing = picturing
+        env.reset(episode)
+        observation = env.step(env.expert_action()).observation
+        assert bool(observation["images"]) == picturing
+        ends.append(observation["proprioception"])
+    env.picturing = True
+    assert np.array_equal(*ends)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_holding_still_moves_nothing_and_never_succeeds(make_env, task):
     env = make_env(task)
