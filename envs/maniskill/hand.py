@@ -1,8 +1,8 @@
 """What experts without a planner do with a hand: go somewhere, grip a part, carry it. From privileged state.
 
-An action is the pose at the end of the motion that is under way (over the cube, at the cube, at the goal), not a small
-step of it: the control goes there by itself. So what a demonstration shows is a place that can be seen, and it is the
-right answer from wherever the hand is.
+An action is where the motion that is under way leads to (over the cube, the cube, the goal), not a small step of it:
+the control goes there by itself. So what a demonstration shows is a place that can be seen, and it is the right answer
+from wherever the hand is.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,14 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from envs.maniskill.funnel import ABOVE_M, Frame, beside, onto, upwards
 from envs.maniskill.simulation import Simulation
 
-Frame = Float[np.ndarray, "4 4"]
-
-ABOVE_M = 0.06  # over what is gripped, before and after
 CUBE_M = 0.04  # edge
-LIFT_M = 0.08
-NEAR_M, THERE_M = 0.01, 0.004  # the next motion may begin; the hand is there
+NEAR_M, THERE_M = 0.01, 0.006  # the next motion may begin; the hand is there
+_CLEAR_M = 0.05  # height from which on what was gripped on the table is carried sideways
 GRIP_TICKS = 5  # until the fingers hold, or have let go
 _NEAR_RAD = 0.1
 _MOST_TICKS = 60  # of a motion
@@ -66,9 +64,7 @@ class Hand:
         """Where it has been sent to so far; a copy."""
         return self._set_point().copy()
 
-    def go(
-        self, pose: Frame | Callable[[], Frame], opening: float, near: float = NEAR_M, free: bool = False
-    ) -> Iterator[Goal]:
+    def go(self, pose: Frame | Callable[[], Frame], opening: float, near: float = NEAR_M) -> Iterator[Goal]:
         """Until the hand is there, or stands still; a pose that is a function is looked up in every tick."""
         before, still = None, 0
         for _ in range(_MOST_TICKS):
@@ -81,32 +77,36 @@ class Hand:
             turn = Rotation.from_matrix(goal[:3, :3] @ tip[:3, :3].T).magnitude()
             if away < near and turn < _NEAR_RAD:
                 return
-            yield Goal(goal, opening, free)
+            yield Goal(goal, opening)
 
     def stay(self, pose: Frame, opening: float, ticks: int) -> Iterator[Goal]:
         """At a pose for some ticks."""
         for _ in range(ticks):
             yield Goal(pose, opening)
 
+    def reach(
+        self, at: Callable[[], Frame], opening: float, near: float = THERE_M, free: bool = False
+    ) -> Iterator[Goal]:
+        """To a pose from over it (`envs.maniskill.funnel.onto`); free until the hand is in line with it."""
+        for goal in self.go(lambda: onto(at(), self.tip), opening, THERE_M):
+            yield Goal(goal.pose, opening, free and beside(at(), self.tip) > 0.0)
+
     def pick(self, part: Any, grasp: Callable[[], Frame]) -> Iterator[Goal]:
         """Grips a part; once more where it was missed."""
         for _ in range(_GRASPS):
-            yield from self.go(lambda: backed(grasp(), ABOVE_M), 1.0, free=True)
-            at = grasp()
-            yield from self.go(at, 1.0, THERE_M)
-            yield from self.stay(at, 0.0, GRIP_TICKS)
+            yield from self.reach(grasp, 1.0, free=True)
+            yield from self.stay(grasp(), 0.0, GRIP_TICKS)
             if bool(self._simulation.agents[self._arm].is_grasping(part).item()):
                 return
 
-    def lift(self) -> Iterator[Goal]:
-        """Straight up with what it holds."""
-        yield from self.go(raised(self.set_point, LIFT_M), 0.0)
+    def lift(self, to: Frame) -> Iterator[Goal]:
+        """To a pose with what it holds, straight up from the table at first."""
+        yield from self.go(lambda: upwards(to, self.tip, _CLEAR_M), 0.0)
 
     def put(self, part: Any, at: Float[np.ndarray, "3"]) -> Iterator[Goal]:
         """Puts a part that it holds down with its middle at a place, and rises."""
         on = self.bringing(part, at)
-        yield from self.go(raised(on, ABOVE_M), 0.0)
-        yield from self.go(on, 0.0, THERE_M)
+        yield from self.reach(lambda: on, 0.0)
         yield from self.stay(on, 1.0, GRIP_TICKS)
         yield from self.go(raised(on, ABOVE_M), 1.0)
 
@@ -144,11 +144,4 @@ def raised(pose: Frame, by: float) -> Frame:
     """Higher, m."""
     moved = pose.copy()
     moved[2, 3] += by
-    return moved
-
-
-def backed(pose: Frame, way: float) -> Frame:
-    """Back from where the gripper points to, m."""
-    moved = pose.copy()
-    moved[:3, 3] -= way * pose[:3, 2]
     return moved

@@ -48,7 +48,6 @@ class _Pair:
     def carry(self, hand: Hand, cube: Any, to: Callable[[], np.ndarray]) -> Iterator[Goals]:
         """Picks a cube up and puts it down with its middle at a place."""
         yield from self.move(hand, hand.pick(cube, lambda: hand.cube_grasp(cube)))
-        yield from self.move(hand, hand.lift())
         yield from self.move(hand, hand.put(cube, to()))
 
     def withdraw(self, hand: Hand) -> Iterator[Goals]:

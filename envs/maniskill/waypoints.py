@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from envs.maniskill.hand import ABOVE_M, CUBE_M, THERE_M, Frame, Goal, Hand, frame_of
+from envs.maniskill.funnel import ABOVE_M, Frame, beside, onto, share
+from envs.maniskill.hand import CUBE_M, Goal, Hand, frame_of
 from envs.maniskill.insertion import BEFORE_M, INTO_M
 
 _BEHIND, _SHORT = 0.10, 0.06  # m: from a cube's middle before it is pushed; from the target's middle at the end
@@ -14,6 +15,7 @@ _PUSH_HEIGHT = 0.02  # m
 _TILT = np.radians(15.0)  # of the gripper on the charger
 _PLUG_BEFORE_M = 0.05
 _CORRECTIONS, _CORRECTION_TICKS = 3, 5
+_ALIGNED_M, _ALIGNED_RAD = 1e-3, 0.01
 _INSERT_M = 0.006  # a tick
 
 
@@ -37,22 +39,22 @@ def _pick_cube(hand: Hand, base: Any) -> Iterator[Goal]:
 def _stack_cube(hand: Hand, base: Any) -> Iterator[Goal]:
     """Grips the red cube, lifts it, puts it down on the green one and rises."""
     yield from hand.pick(base.cubeA, lambda: hand.cube_grasp(base.cubeA))
-    yield from hand.lift()
     yield from hand.put(base.cubeA, frame_of(base.cubeB.pose)[:3, 3] + (0.0, 0.0, CUBE_M))
 
 
 def _push_cube(hand: Hand, base: Any) -> Iterator[Goal]:
     """Goes down behind the cube, the gripper closed, and pushes it onto the target."""
-
-    def behind(height: float) -> Frame:
-        x, y, _ = frame_of(base.obj.pose)[:3, 3]
-        return hand.down(hand.rest[:3, 1], np.array([x - _BEHIND, y, height]))
-
     while True:
-        yield from hand.go(lambda: behind(ABOVE_M + _PUSH_HEIGHT), 0.0, free=True)
-        yield from hand.go(lambda: behind(_PUSH_HEIGHT), 0.0, free=True)
-        x, y = frame_of(base.goal_region.pose)[0, 3] - _SHORT, frame_of(base.obj.pose)[1, 3]
-        yield from hand.go(hand.down(hand.rest[:3, 1], np.array([x, y, _PUSH_HEIGHT])), 0.0, THERE_M)
+        cube, target = frame_of(base.obj.pose)[:3, 3], frame_of(base.goal_region.pose)[:3, 3]
+        tip = hand.tip
+        low = share(tip[2, 3], ABOVE_M, _PUSH_HEIGHT + 0.01)
+        # Anywhere behind the cube will do, and right behind it once the hand is down.
+        nearest = cube[0] - _BEHIND + low * (_BEHIND - CUBE_M / 2)
+        behind = np.array([np.clip(tip[0, 3], cube[0] - _BEHIND, nearest), cube[1], _PUSH_HEIGHT])
+        down = hand.down(hand.rest[:3, 1], behind)
+        goal, out = onto(down, tip), beside(down, tip)
+        goal[0, 3] += low * (1.0 - out) * max(target[0] - _SHORT - goal[0, 3], 0.0)
+        yield Goal(goal, 0.0, out > 0.0)
 
 
 def _insert_peg(hand: Hand, base: Any) -> Iterator[Goal]:
@@ -65,7 +67,6 @@ def _insert_peg(hand: Hand, base: Any) -> Iterator[Goal]:
         return hand.down(np.cross([0.0, 0.0, 1.0], lying[:3, 0]), tail)
 
     yield from hand.pick(base.peg, grasp)
-    yield from hand.lift()
     yield from _insert(hand, base, base.peg, BEFORE_M + half, INTO_M)
 
 
@@ -79,7 +80,6 @@ def _plug_charger(hand: Hand, base: Any) -> Iterator[Goal]:
         return pose
 
     yield from hand.pick(base.charger, grasp)
-    yield from hand.lift()
     yield from _insert(hand, base, base.charger, _PLUG_BEFORE_M, 0.0)
 
 
@@ -96,15 +96,23 @@ def _insert(hand: Hand, base: Any, part: Any, back: float, into: float) -> Itera
         goal[:3, 3] += along * goal[:3, 0]
         return goal @ np.linalg.inv(frame_of(part.pose)) @ hand.set_point
 
+    def aligned() -> bool:
+        """Whether it only has to go on along the axis."""
+        to = np.linalg.inv(frame_of(base.goal_pose)) @ frame_of(part.pose)
+        turn = Rotation.from_matrix(to[:3, :3]).magnitude()
+        return bool(np.linalg.norm(to[1:3, 3]) < _ALIGNED_M and turn < _ALIGNED_RAD)
+
     while True:
-        yield from hand.go(missing(-back), 0.0)
+        yield from hand.lift(missing(-back))
         for _ in range(_CORRECTIONS):
+            if aligned():
+                break
             yield from hand.stay(missing(-back), 0.0, _CORRECTION_TICKS)
         start, end = hand.set_point, missing(into)
         way = end[:3, 3] - start[:3, 3]
-        for share in np.linspace(0.0, 1.0, int(np.ceil(float(np.linalg.norm(way)) / _INSERT_M)) + 1)[1:]:
+        for part_way in np.linspace(0.0, 1.0, int(np.ceil(float(np.linalg.norm(way)) / _INSERT_M)) + 1)[1:]:
             pose = end.copy()
-            pose[:3, 3] = start[:3, 3] + share * way
+            pose[:3, 3] = start[:3, 3] + part_way * way
             yield Goal(pose, 0.0)
         yield from hand.stay(end, 0.0, _CORRECTION_TICKS)
         pose = hand.set_point
