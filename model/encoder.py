@@ -41,8 +41,8 @@ class EncoderConfig:
     """Sizes of the encoder.
 
     Attributes:
-        views: Number of camera views.
-        image_size: Height and width of every view, pixels; a multiple of 16.
+        views: Number of camera views; 0 makes it a `model.state_encoder.StateEncoder`.
+        image_size: Height and width of every view, pixels; a multiple of 16. 0 without views.
         proprioception: Length of the proprioception vector.
         vocabulary: Number of word numbers.
         max_words: Words of an instruction.

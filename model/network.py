@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model.encoder import Encoder, EncoderConfig
 from model.observation import EncoderOutput, ObservationBatch
 from model.qwen.config import QwenConfig
+from model.state_encoder import StateEncoder
 from model.trunk import Context, Trunk, TrunkConfig
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ class Network(nn.Module):
         InputError: The encoder's pretrained weights are not to be had.
     """
 
-    def __init__(self, config: NetworkConfig, encoder: "Encoder | QwenEncoder | None" = None) -> None:
+    def __init__(self, config: NetworkConfig, encoder: "Encoder | StateEncoder | QwenEncoder | None" = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Encoder | QwenEncoder = make_encoder(config.encoder) if encoder is None else encoder
+        self.encoder: Encoder | StateEncoder | QwenEncoder = (
+            make_encoder(config.encoder) if encoder is None else encoder
+        )
         self.trunk = Trunk(config.trunk)
 
     def encode(self, batch: ObservationBatch, embodiment: Int[Tensor, " B"]) -> Context:
@@ -63,14 +66,14 @@ class Network(nn.Module):
         return self.trunk.prepare(output.tokens, output.mask, embodiment), output
 
 
-def make_encoder(config: EncoderConfig | QwenConfig) -> "Encoder | QwenEncoder":
-    """An encoder: the small one with random weights, or Qwen3-VL with pretrained ones.
+def make_encoder(config: EncoderConfig | QwenConfig) -> "Encoder | StateEncoder | QwenEncoder":
+    """An encoder: the small one with random weights (of views, or of the state alone), or pretrained Qwen3-VL.
 
     Raises:
         InputError: The pretrained weights are not to be had.
     """
     if isinstance(config, EncoderConfig):
-        return Encoder(config)
+        return Encoder(config) if config.views else StateEncoder(config)
     from model.qwen.encoder import QwenEncoder
 
     return QwenEncoder.load(config)

@@ -177,7 +177,8 @@ class NetworkPolicy(Policy):
     def batch(self, obs: Observation) -> ObservationBatch:
         """An observation as the encoder takes it, on the policy's device."""
         facts, device = self._facts, self._device
-        images = np.stack([obs["images"][name] for name in facts.cameras])
+        views = [obs["images"][name] for name in facts.cameras]
+        images = np.stack(views) if views else np.zeros((0, 0, 0, 3), np.uint8)
         words = torch.from_numpy(facts.vocabulary.encode([obs["instruction"]]))
         state = torch.zeros(0)
         if self._small:

@@ -241,5 +241,5 @@ def check_crop(crop: int, data: TrainingData, cached: bool = False) -> None:
             "--crop changes nothing that a frozen encoder computes once an observation. Leave --crop out, or train "
             "without these features kept (--backbone.no-cache; no --encoder)."
         )
-    if crop >= size:
+    if crop > 0 and crop >= size:
         raise InputError(f"--crop {crop} is more than there is of {size} x {size} views: choose a few percent of it.")

@@ -85,7 +85,7 @@ def facts_of(
             proprioception=len(demos.proprioception_names),
             vocabulary=len(vocabulary),
             max_words=vocabulary.max_words,
-            colours=8,
+            colours=8 if demos.cameras else 0,
             cameras=calibration(config, demos) if _places_in_space(convention) else (),
             heights=_heights(convention, demos),
         )

@@ -47,9 +47,11 @@ def remember(demos: Demonstrations, side: int, horizon: int) -> Memory:
     """The demonstrated frames as a memory.
 
     Raises:
-        InputError: The views cannot be shrunk so.
+        InputError: There are no views, or they cannot be shrunk so.
     """
     frames = demos.training
+    if not frames.cameras:
+        raise InputError("the nearest-neighbour policy compares views, and these demonstrations have none.")
     pictures = shrink(frames.images, side)
     deviation = frames.proprioception.std(axis=0)
     spread = np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)

@@ -66,7 +66,7 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     before = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, None, demos, None if before is None else before.facts)
     if not cameras_of(facts):
-        _check_without_places(config)
+        _check_without_places(config, len(demos.training.cameras))
     facts = with_more(facts, config)
     choosing = before is not None and config.part == "choice"
     if choosing:
@@ -95,8 +95,10 @@ def pretrain(config: PretrainConfig, demos: Demonstrations) -> Path:
     return _run(config, trainer, facts, watched)
 
 
-def _check_without_places(config: PretrainConfig) -> None:
+def _check_without_places(config: PretrainConfig, views: int) -> None:
     """Where the cameras are not calibrated the encoder learns to tell actions apart, and nothing else."""
+    if not views:
+        raise InputError(f"{config.suite} has no cameras, so no encoder to pre-train: train the policy at once.")
     missing = f"the cameras of {config.suite} are not calibrated, so the encoder finds no places"
     if config.warp:
         raise InputError(f"{missing}, and what moved views should show is unknown: add --warp 0.")

@@ -107,10 +107,12 @@ class ManiSkillEnv(Env):
         except Exception as error:
             raise SimulatorError(f"SAPIEN cannot take a picture: {said(error)}") from error
         seconds["rendering"] = time.perf_counter() - begin
-        arms = [observe.arm_entries(arm) for arm in self.simulation.arms()]
+        entries = [observe.arm_entries(arm) for arm in self.simulation.arms()]
+        if self._settings.options.object_state:
+            entries.append(observe.object_entries(self._settings.task.name, self.simulation.base))
         return {
             "images": images,
-            "proprioception": np.concatenate(arms),
+            "proprioception": np.concatenate(entries),
             "instruction": self._settings.task.sentence,
         }
 

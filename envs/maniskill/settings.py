@@ -22,6 +22,8 @@ class Options:
         joint_speed: Of "joints": how fast a joint goes towards its commanded position, at most, rad/s; None for at
             once, as ManiSkill does.
         robot: "default": each task's own; "panda_wristcam": an arm with a wrist camera in every task.
+        object_state: Whether the poses of the objects and of the goal are in the proprioception (for one arm only):
+            what a policy could do that sees perfectly.
         goal_marker: Whether the cameras see the marker of the goal, where a task has one.
         light_meshes: Whether the robot's visual meshes are decimated, which is several times faster.
         steps_after_success: Actions that an episode goes on for after the first success, so that it shows whether the
@@ -31,6 +33,7 @@ class Options:
     control: str
     joint_speed: float | None
     robot: str
+    object_state: bool
     goal_marker: bool
     light_meshes: bool
     steps_after_success: int
@@ -70,6 +73,8 @@ def read_settings(suite: Suite, task: str) -> Settings:
     if suite.tasks[task] != 1:
         raise InputError(f"ManiSkill's tasks have one variation, not {suite.tasks[task]}: correct the suite's file.")
     _check_cameras(settings)
+    if settings.options.object_state and settings.task.arms > 1:
+        raise InputError("there is no object state of the tasks with two arms: set object_state to false.")
     if settings.options.control != "joints" and settings.task.arms > 1:
         raise InputError("two arms are controlled by joint positions: set control to joints in the suite's options.")
     return settings
@@ -88,7 +93,7 @@ def _options(suite: Suite) -> Options:
     for name, allowed in (("control", CONTROLS), ("robot", ROBOTS)):
         if getattr(options, name) not in allowed:
             raise InputError(f"suite {suite.name!r}: option {name} must be one of {', '.join(allowed)}.")
-    for name in ("goal_marker", "light_meshes"):
+    for name in ("object_state", "goal_marker", "light_meshes"):
         if not isinstance(getattr(options, name), bool):
             raise InputError(f"suite {suite.name!r}: option {name} must be true or false.")
     speed = options.joint_speed

@@ -24,7 +24,7 @@ def task_spec(suite: Suite, settings: Settings, sim: str) -> TaskSpec:
         suite=suite.name,
         task=settings.task.name,
         cameras=tuple(camera(name, settings.size) for name in settings.cameras),
-        proprioception=names(settings.task.arms),
+        proprioception=names(settings.task.arms, settings.options.object_state),
         convention=control.convention,
         control_hz=CONTROL_HZ,
         max_steps=suite.max_steps,

@@ -123,12 +123,13 @@ def read_dataset(root: Path | str) -> DemoDataset:
     source = open_source(Path(root), remedy)
     declared = source.features
     keys = [name for name, feature in declared.items() if feature["dtype"] == "image"]
-    if not keys or not {"observation.state", "action"} <= set(declared):
+    videos = any(feature["dtype"] == "video" for feature in declared.values())
+    if videos or not {"observation.state", "action"} <= set(declared):
         raise InputError(
             f"{root} needs images stored in the data files, observation.state and action. {remedy} Other LeRobot "
             "datasets are read through a mapping file (train/mapping/examples has examples)."
         )
-    height, width = declared[keys[0]]["shape"][:2]
+    height, width = declared[keys[0]]["shape"][:2] if keys else (0, 0)
     images = np.empty((source.frames, len(keys), height, width, 3), np.uint8)
     for view, key in enumerate(keys):
         if not read_images(source, key, np.arange(source.frames), images[:, view]).all():
