@@ -17,6 +17,7 @@ from model.observation import EncoderOutput, ObservationBatch
 from model.pointer import places_loss
 from model.probe import ActionProbe
 from model.qwen.encoder import QwenEncoder, set_stage
+from model.state_encoder import StateEncoder
 from model.text import Vocabulary
 from train.config import PretrainConfig, TrainConfig
 from train.data import Batch, TrainingData, step_rows
@@ -174,6 +175,7 @@ class PolicyTrainer(Trainer):
                 set_stage(self.staged, stage)
         if frozen and self._wants_features:
             self._wants_features = False
+            assert not isinstance(self.network.encoder, StateEncoder)  # none is pre-trained
             self.features = _kept(self, self.network.encoder)
         if not frozen:
             self.features = None
