@@ -122,6 +122,28 @@ def test_cameras_are_where_their_calibration_says(five, task):
             assert view.config.fov == pytest.approx(np.radians(facts.fov), abs=1e-5)
 
 
+@pytest.mark.parametrize("task", load_suite("maniskill5_state").tasks)
+def test_the_state_of_the_objects_is_observed_where_the_suite_wants_it(five, task):
+    """Against the expert: at the end, what it moves is at its target."""
+    suite = five("maniskill5_state", steps_after_success=0)
+    with opened(suite, task) as env:
+        observation, done = env.reset(suite.episodes(task, "train", 1)[0]), False
+        before = dict(zip(env.spec.proprioception, observation["proprioception"], strict=True))
+        while not done:
+            result = env.step(env.expert_action())
+            observation, done = result.observation, result.done
+        after = dict(zip(env.spec.proprioception, observation["proprioception"], strict=True))
+    assert observation["images"] == {}
+
+    def away(state):
+        return np.linalg.norm([state[f"object_{axis}"] - state[f"target_{axis}"] for axis in "xy"])
+
+    assert away(before) > 0.03 and away(after) < {"PushCube-v1": 0.1}.get(task, 0.03)
+    for thing in ("object", "target"):
+        assert np.linalg.norm([after[f"{thing}_q{axis}"] for axis in "xyzw"]) == pytest.approx(1.0, abs=1e-4)
+    assert 0.005 < min(after[f"object_half_{axis}"] for axis in "xyz") < 0.05
+
+
 def test_what_was_played_before_makes_no_difference(five):
     """A charger is thrown about in between: without a new scene its contacts would go on."""
     suite = five(cameras=())

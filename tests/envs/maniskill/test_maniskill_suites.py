@@ -10,7 +10,14 @@ from envs.maniskill.tasks import TASKS
 from envs.spec import InputError
 from envs.suite import load_suite, protocol_hash
 
-SUITES = ("maniskill5", "maniskill5_wide", "maniskill5_delta", "maniskill5_eef", "maniskill_bimanual")
+SUITES = (
+    "maniskill5",
+    "maniskill5_wide",
+    "maniskill5_delta",
+    "maniskill5_eef",
+    "maniskill5_state",
+    "maniskill_bimanual",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +73,7 @@ def test_protocols_differ():
         ({"cameras": ("rendr",)}, "Did you mean 'render'?"),
         ({"control": "ee"}, "control must be one of joints, eef, delta_eef"),
         ({"goal_marker": 1}, "goal_marker must be true or false"),
+        ({"object_state": None}, "object_state must be true or false"),
         ({"steps_after_success": -1}, "at least 0"),
         ({"joint_speed": 0}, "joint_speed must be null, or above 0"),
         ({"tasks": {"PickCube-v1": 2}}, "one variation"),
@@ -85,6 +93,11 @@ def test_unknown_and_missing_options_are_named(five):
     del suite.options["robot"]
     with pytest.raises(InputError, match="option 'robot' is missing"):
         read_settings(suite, "PickCube-v1")
+
+
+def test_there_is_no_object_state_of_two_arms(five):
+    with pytest.raises(InputError, match="set object_state to false"):
+        read_settings(five("maniskill_bimanual", object_state=True), "TwoRobotPickCube-v1")
 
 
 @pytest.mark.parametrize("control", ["eef", "delta_eef"])
