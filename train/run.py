@@ -80,7 +80,9 @@ def train(config: TrainConfig, demos: Demonstrations) -> Path:
     pretrained = None if config.encoder is None else load_encoder(config.encoder)
     facts = facts_of(config, objective, demos, None if pretrained is None else pretrained.facts)
     calibrated = bool(cameras_of(facts))
-    if not calibrated and config.size == "small":
+    if not demos.training.cameras:
+        print("these demonstrations have no views: training on state and instruction alone", flush=True)
+    elif not calibrated and config.size == "small":
         print(f"the cameras of {config.suite} are not calibrated: training without the pointer", flush=True)
     data = prepare(demos.training, calibrated, config.horizon, facts.normalizer, facts.vocabulary)
     cached = config.encoder is not None or (config.size == "base" and config.backbone.cache)
