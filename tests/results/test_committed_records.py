@@ -55,6 +55,11 @@ def test_the_recorded_policy_of_dynamic_is_the_one_that_ships(group):
     check_weights(WEIGHTS / "dynamic_drifting.safetensors", entry, WEIGHTS / "dynamic.md")
 
 
+def test_the_recorded_policy_of_maniskill_is_the_one_that_ships():
+    (entry,) = [entry for entry in load_entries(RECORDS_DIR / "maniskill5_eef") if entry.name == "drifting"]
+    check_weights(WEIGHTS / "maniskill5_eef_drifting.safetensors", entry, WEIGHTS / "maniskill5_eef.md")
+
+
 def check_weights(weights, entry, card):
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert entry.run.header.policy.checkpoint_sha256 == digest
